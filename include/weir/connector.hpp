@@ -1,0 +1,46 @@
+#pragma once
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/system/error_code.hpp>
+#include <chrono>
+#include <string>
+#include <weir/lifetime.hpp>
+
+namespace weir {
+
+/// What a connector is told about the resource it is to open.
+///
+/// A connector is anything callable with `()` or `(ConnectContext const&)`, or an object with a member `connect` that
+/// is. It returns `Conn`, `boost::system::result<Conn>`, `boost::asio::awaitable<Conn>` or
+/// `boost::asio::awaitable<result<Conn>>`. It is called from several threads at once.
+///
+/// A plain one may block its thread: in a sync acquire the caller's, else one of the pool's own workers, at most 32,
+/// never a thread of the user's executor. An awaitable one runs on the pool's executor, in a strand of its own, and
+/// receives terminal cancellation when its time is up or the pool closes.
+///
+/// An object may also have these hooks, each plain or awaitable. What they throw never leaves the pool:
+///
+/// | member | called | result |
+/// |---|---|---|
+/// | `bool recycle(Conn&)` | on every return, before anyone else can see it | false or throw: closed |
+/// | `void close(Conn&)` | once per resource, before its destructor | |
+///
+/// A plain `recycle` or `close` at a return runs on the thread that gives back, so it should be short; other closes
+/// run where the pool decides. An awaitable hook has the connect policy's timeout.
+struct ConnectContext {
+    /// Of the pool that asks. Copies of it hold back the end of a close.
+    Lifetime lifetime{};
+    /// When the attempt will have failed.
+    std::chrono::steady_clock::time_point deadline{};
+    /// The pool's executor; inside an awaitable connector, a strand on it.
+    boost::asio::any_io_executor executor{};
+};
+
+/// The latest attempt that failed.
+struct ConnectFailure {
+    boost::system::error_code error{};
+    std::string text{};                           ///< what the connector said, for people
+    std::chrono::steady_clock::time_point when{};
+};
+
+}  // namespace weir

@@ -1,0 +1,421 @@
+#pragma once
+// Who gets what: every decision of a pool.
+
+#include <weir/detail/state.hpp>
+
+namespace weir::detail {
+
+/// How an acquirer wants to be answered.
+enum class Manner {
+    tries,          // now or never
+    connects_here,  // may wait, and opens on its own thread
+    waits,          // may wait, and others open for it
+};
+
+enum class Answer {
+    granted,       // here it is
+    in_line,       // wait for a deliver
+    connect_here,  // open the granted slot
+    ask_again,     // something must be closed first
+    would_wait,    // for the trace: nothing has been done
+    closed,
+    timed_out,
+    rejected,
+    exhausted,
+};
+
+/// Decides under the mutex and acts never: it opens nothing, closes nothing and calls nobody. What is to be done
+/// stands in `Orders`, for the core to carry out when the mutex is free.
+template <class Conn, class P>
+class Arbiter : private State<Conn, P> {
+    using Base = State<Conn, P>;
+    using typename Base::Lock;
+
+public:
+    using typename Base::time_point;
+    using Options = typename P::Options;
+
+    Arbiter(Home<Conn>& home, Options const& options) : Base{home, options} {}
+
+    using Base::lend;
+
+    // ---- The fast paths: no lock, no allocation, no shared counter. ------------------------------------------------
+
+    /// An idle one, or nullptr. It may be over its time: `is_fresh` tells.
+    SlotBase* pop() noexcept { return this->store_.pop(); }
+
+    bool is_fresh(SlotBase const& slot) const noexcept { return this->clock_.is_fresh(slot); }
+
+    /// Parks what has come back; false when there is more to do. After true the slot, and the core, may be gone.
+    bool park(SlotBase& slot) noexcept {
+        this->clock_.stamp(slot);
+        return this->store_.push(slot);
+    }
+
+    /// Whether somebody or something is to be seen to. For the trace: `park` finds out by itself.
+    bool would_refuse() const noexcept { return this->store_.shut(); }
+
+    bool closed() const noexcept { return this->closed_.load(std::memory_order_acquire); }
+
+    // ---- Acquiring -------------------------------------------------------------------------------------------------
+
+    /// Looks at an idle one that may be over its time: lends it, or has it closed.
+    bool accept_stale(SlotBase& slot, Orders& orders) noexcept {
+        Lock const lock{*this, orders};
+        if (!this->closed_ && !this->is_expired(slot)) {
+            lend(slot);
+            return true;
+        }
+        this->begin_close(slot, Cause::idle, orders);
+        return false;
+    }
+
+    /// Answers an acquirer who has found nothing idle. Throws `std::bad_alloc`, and then has done nothing.
+    Answer ask(Waiter& waiter, Manner manner, Told told, Orders& orders) {
+        auto const now = std::chrono::steady_clock::now();
+        Lock const lock{*this, orders};
+        auto& ledger = this->ledger_;
+        auto& queue = this->queue_;
+        for (;;) {
+            if (this->closed_) return Answer::closed;
+            if (SlotBase* const slot = this->pop_fresh(orders)) {
+                this->grant(waiter, *slot);
+                return Answer::granted;
+            }
+            if (manner == Manner::connects_here && !orders.close.empty()) return Answer::ask_again;
+            bool const may_open = queue.waiting() == 0 && ledger.has_room();
+            if (manner == Manner::tries) {
+                // One at a time: a connect in flight that nobody has claimed is for whoever tries next.
+                if (may_open && this->serving_ <= queue.connecting())
+                    this->start_connect(nullptr, this->arena_.take(this->home_), now, orders);
+                return Answer::exhausted;
+            }
+            if (waiter.deadline <= now) {
+                ++ledger.counts.timed_out;
+                return Answer::timed_out;
+            }
+            if (!may_open && !ledger.may_wait(queue.waiting())) {
+                ++ledger.counts.rejected;
+                return Answer::rejected;
+            }
+            if (P::Trace::is_traced && !may_open && told == Told::no) return Answer::would_wait;
+
+            SlotBase* const place = may_open ? &this->arena_.take(this->home_) : nullptr;
+            waiter.since = now;
+            if (place && manner == Manner::connects_here) {
+                this->reserve(*place, now);
+                waiter.granted = place;
+                return Answer::connect_here;
+            }
+            if (queue.empty() && !this->store_.shut_if_empty()) {
+                if (place) this->arena_.put(*place);
+                continue;  // something was parked since we looked
+            }
+            queue.join(waiter, place ? Waiter::Place::connecting : Waiter::Place::waiting);
+            if (place) {
+                this->start_connect(&waiter, *place, now, orders);
+            } else {
+                waiter.waited = true;
+                ++ledger.counts.waited;
+            }
+            return Answer::in_line;
+        }
+    }
+
+    /// For a waiter that was delivered to: true when it has its outcome. With patience it may have been summoned only
+    /// to try, and goes on waiting where it stands when somebody was faster.
+    bool visit(Waiter& waiter, Orders& orders) noexcept {
+        if (this->patience_ == this->patience_.zero()) return true;
+        Lock const lock{*this, orders};
+        waiter.summoned = false;
+        if (waiter.place == Waiter::Place::nowhere) return true;
+        SlotBase* const slot = this->pop_fresh(orders);
+        if (!slot) return false;
+        this->take_out(waiter);
+        this->grant(waiter, *slot);
+        return true;
+    }
+
+    /// Takes a waiter out of line, with that error for its outcome; false when it has one already. A handler is
+    /// delivered to. A thread is here itself, but when it was `summoned` it has yet to take that deliver.
+    bool leave(Waiter& waiter, boost::system::error_code why, Orders& orders) noexcept {
+        Lock const lock{*this, orders};
+        if (waiter.place == Waiter::Place::nowhere) return false;
+        end_early(waiter, why);
+        if (waiter.kind == Waiter::Kind::handler) this->summon(waiter, orders);
+        return true;
+    }
+
+    /// Everything idle, lent at once, the next to be lent first.
+    Chain take_all(Orders& orders) noexcept {
+        Lock const lock{*this, orders};
+        Chain all = this->store_.pop_all();
+        Chain fresh;
+        while (SlotBase* const slot = all.pop()) {
+            if (this->is_expired(*slot)) {
+                this->begin_close(*slot, Cause::idle, orders);
+            } else {
+                lend(*slot);
+                fresh.push(*slot);
+            }
+        }
+        return fresh.reversed();
+    }
+
+    // ---- Returning -------------------------------------------------------------------------------------------------
+
+    /// What becomes of a resource whose lease, and whose `recycle`, has ended.
+    Fate come_back(SlotBase& slot, Told told, Orders& orders) noexcept {
+        auto const now = std::chrono::steady_clock::now();
+        Lock const lock{*this, orders};
+        return this->settle_slot(slot, told, now, orders);
+    }
+
+    /// Has a resource closed that its holder, or a hook, wants gone.
+    void give_up(SlotBase& slot, Cause cause, Orders& orders) noexcept {
+        Lock const lock{*this, orders};
+        this->begin_close(slot, cause, orders);
+    }
+
+    /// A resource has been closed and destroyed: its slot is free.
+    void vacated(SlotBase& slot, Orders& orders) noexcept {
+        Lock const lock{*this, orders};
+        this->end_operation(slot, orders);
+        this->ledger_.closed(slot.cause);
+        this->free(slot, orders);
+    }
+
+    /// A resource has been taken out for good.
+    void detached(SlotBase& slot, Orders& orders) noexcept {
+        Lock const lock{*this, orders};
+        this->ledger_.detached();
+        this->free(slot, orders);
+    }
+
+    // ---- Operations in the background ------------------------------------------------------------------------------
+
+    /// Notes the task that connects a slot; false when the pool has closed: then it is not to be started.
+    bool connects_with(SlotBase& slot, std::shared_ptr<Task> task) noexcept {
+        std::lock_guard const lock{this->mutex_};
+        if (!this->closed_) slot.task = std::move(task);
+        return !this->closed_;
+    }
+
+    /// Notes the task that recycles a slot, with a time limit of its own.
+    void recycles_with(SlotBase& slot, std::shared_ptr<Task> task, Orders& orders) noexcept {
+        begin_task(slot, Operation::recycling, std::move(task), orders);
+    }
+
+    /// Notes the task that closes a resource, with a time limit of its own.
+    void closes_with(SlotBase& slot, std::shared_ptr<Task> task, Orders& orders) noexcept {
+        begin_task(slot, Operation::closing, std::move(task), orders);
+    }
+
+    /// A connect in the background has filled its slot.
+    void connected(SlotBase& slot, Orders& orders) noexcept {
+        auto const now = std::chrono::steady_clock::now();
+        Lock const lock{*this, orders};
+        this->ledger_.connected(now - slot.started);
+        if (this->end_operation(slot, orders)) {
+            this->end_attempt(slot);
+            this->settle_slot(slot, Told::yes, now, orders);
+        } else {
+            this->begin_close(slot, Cause::unhealthy, orders);
+        }
+        this->open_for_waiters(now, orders);
+    }
+
+    /// A connect in the background has failed: its owner is told, and its slot goes to the next.
+    void connect_failed(SlotBase& slot, Failure const& failure, ConnectFailure&& note, Orders& orders) noexcept {
+        Lock const lock{*this, orders};
+        if (this->end_operation(slot, orders)) {
+            Waiter* const owner = slot.owner;
+            this->end_attempt(slot);
+            this->note_failure(std::move(note));
+            if (owner) this->dismiss(*owner, failure, orders);
+        }
+        this->ledger_.vacate_connecting();
+        this->free(slot, orders);
+    }
+
+    /// A recycle in the background has ended; false when it took too long.
+    bool recycled(SlotBase& slot, Orders& orders) noexcept {
+        Lock const lock{*this, orders};
+        return this->end_operation(slot, orders);
+    }
+
+    /// A connect on the acquirer's own thread has filled its slot: his, unless it came too late. The error is then why.
+    boost::system::error_code connected_here(Waiter const& waiter, SlotBase& slot, Orders& orders) noexcept {
+        auto const now = std::chrono::steady_clock::now();
+        Lock const lock{*this, orders};
+        this->ledger_.connected(now - slot.started);
+        boost::system::error_code late{};
+        if (this->closed_) {
+            this->begin_close(slot, Cause::drained, orders);
+            late = Errc::closed;
+        } else if (now >= slot.deadline) {
+            this->note_failure({Errc::timed_out, {}, now});
+            this->begin_close(slot, Cause::unhealthy, orders);
+            late = Errc::timed_out;
+        } else if (now >= waiter.deadline) {
+            ++this->ledger_.counts.timed_out;
+            this->settle_slot(slot, Told::yes, now, orders);
+            late = Errc::timed_out;
+        } else {
+            lend(slot);
+        }
+        this->open_for_waiters(now, orders);
+        return late;
+    }
+
+    void connect_here_failed(SlotBase& slot, ConnectFailure&& note, Orders& orders) noexcept {
+        Lock const lock{*this, orders};
+        this->note_failure(std::move(note));
+        this->ledger_.vacate_connecting();
+        this->free(slot, orders);
+    }
+
+    // ---- Time ------------------------------------------------------------------------------------------------------
+
+    /// What was due by `now` is done, and when to come again is in `orders.alarm`. Holds back the end of a close until
+    /// `unhold`.
+    void ring(time_point now, Orders& orders) noexcept {
+        Lock const lock{*this, orders};
+        this->alarm_at_ = time_point::max();
+        ++this->holds_;
+        while (Waiter* const waiter = this->queue_.first_expired(now)) {
+            end_early(*waiter, Errc::timed_out);
+            this->summon(*waiter, orders);
+        }
+        this->overrun_operations(now, orders);
+        if (this->clock_.next_round() <= now) {
+            this->clock_.advance(now);
+            // Nothing to age any more? Then the clock stands, behind a shut gate or because those left stay for ever.
+            if (this->ledger_.live() <= this->ledger_.low() || this->store_.shut_if_empty()) {
+                this->clock_.stop();
+            } else {
+                this->clock_.next_round_in(this->clock_.period(), now);
+                orders.sweep = true;
+            }
+        }
+    }
+
+    /// One round of maintenance: of those over their time the coldest, at most half of what is idle.
+    void sweep(Orders& orders) noexcept {
+        auto const now = std::chrono::steady_clock::now();
+        Lock const lock{*this, orders};
+        if (this->clock_.runs()) this->clock_.advance(now);
+        if (!this->clock_.ages() || this->ledger_.live() <= this->ledger_.low()) return;
+        std::size_t const half = std::max<std::size_t>(1, this->store_.size() / 2);
+        std::size_t const most = std::min(half, this->ledger_.live() - this->ledger_.low());
+        Chain cold = this->store_.take_coldest(most, [&](SlotBase const& slot) { return this->clock_.is_expired(slot); });
+        // What a full round leaves does not wait for the next one's time.
+        if (cold.size == most && this->clock_.runs()) this->clock_.next_round_in(this->clock_.period() / 8, now);
+        for (Chain rest = cold.reversed(); SlotBase* const slot = rest.pop();)
+            this->begin_close(*slot, Cause::idle, orders);
+    }
+
+    // ---- The end ---------------------------------------------------------------------------------------------------
+
+    /// Begins the end: nothing is given out any more, whoever waits is told, and what is idle is to be closed.
+    /// False when it has begun before.
+    bool close(Orders& orders) noexcept {
+        Lock const lock{*this, orders};
+        if (this->closed_) return false;
+        this->closed_ = true;
+        for (Chain idle = this->store_.seal(); SlotBase* const slot = idle.pop();)
+            this->begin_close(*slot, Cause::drained, orders);
+        this->queue_.for_each([&](Waiter& waiter) {
+            if (waiter.place != Waiter::Place::draining) this->dismiss(waiter, {Errc::closed, {}}, orders);
+        });
+        for (auto* list : {&this->in_flight_, &this->overrun_})
+            for (SlotBase const& slot : *list)
+                if (slot.operation != Operation::closing) orders.push_cancel(slot.task);
+        return true;
+    }
+
+    /// Waits as a handler for the end of a close.
+    void await_end(Waiter& waiter, Orders& orders) noexcept {
+        Lock const lock{*this, orders};
+        this->queue_.join(waiter, Waiter::Place::draining);
+    }
+
+    /// Waits as a thread; true when all has ended.
+    bool await_end(time_point until) {
+        std::unique_lock lock{this->mutex_};
+        auto const ended = [this] { return this->ended_; };
+        if (until != time_point::max()) return this->drained_.wait_until(lock, until, ended);
+        this->drained_.wait(lock, ended);
+        return true;
+    }
+
+    /// Whether this thread runs inside a task of ours.
+    bool runs_a_task_here() const {
+        std::lock_guard const lock{this->mutex_};
+        for (auto const* list : {&this->in_flight_, &this->overrun_})
+            for (SlotBase const& slot : *list)
+                if (slot.task && slot.task->is_running_here()) return true;
+        return false;
+    }
+
+    /// Holds back the end of a close; false when there is no end to hold back any more.
+    bool hold() noexcept {
+        std::lock_guard const lock{this->mutex_};
+        if (this->ended_) return false;
+        ++this->holds_;
+        return true;
+    }
+
+    void unhold(Orders& orders) noexcept {
+        Lock const lock{*this, orders};
+        --this->holds_;
+    }
+
+    /// A context is shutting down: those whose handlers run there go unheard.
+    void context_gone(boost::asio::execution_context const& context, WaiterChain& unheard, Orders& orders) noexcept {
+        Lock const lock{*this, orders};
+        this->queue_.for_each([&](Waiter& waiter) {
+            if (waiter.context == &context) {
+                this->take_out(waiter);
+                // One that was summoned is destroyed with the summons.
+                if (!waiter.summoned) unheard.push(waiter);
+            } else {
+                waiter.leave_pool_executor(context);
+            }
+        });
+    }
+
+    // ---- Looking ---------------------------------------------------------------------------------------------------
+
+    Stats stats() const {
+        std::lock_guard const lock{this->mutex_};
+        std::uint64_t acquired = 0;
+        this->arena_.for_each([&](SlotBase const& slot) { acquired += slot.leases.load(std::memory_order_relaxed); });
+        return this->ledger_.snapshot(this->store_.size(), this->queue_.waiting(), acquired);
+    }
+
+    std::optional<ConnectFailure> last_failure() const {
+        std::lock_guard const lock{this->mutex_};
+        return this->last_failure_;
+    }
+
+    void set_self(std::weak_ptr<void> self) noexcept { this->self_ = std::move(self); }
+
+private:
+    void begin_task(SlotBase& slot, Operation operation, std::shared_ptr<Task> task, Orders& orders) noexcept {
+        auto const now = std::chrono::steady_clock::now();
+        Lock const lock{*this, orders};
+        slot.task = std::move(task);
+        if (this->closed_ && operation == Operation::recycling) orders.push_cancel(slot.task);
+        this->begin_operation(slot, operation, now);
+    }
+
+    void end_early(Waiter& waiter, boost::system::error_code why) noexcept {
+        if (waiter.place != Waiter::Place::draining)
+            ++(why == Errc::timed_out ? this->ledger_.counts.timed_out : this->ledger_.counts.cancelled);
+        this->take_out(waiter);
+        waiter.failure.code = why;
+    }
+};
+
+}  // namespace weir::detail

@@ -1,0 +1,31 @@
+#pragma once
+
+#include <deque>
+#include <weir/detail/slot.hpp>
+
+namespace weir::detail {
+
+/// Where slots live: it grows in chunks, never moves a slot and never gives memory back before it dies.
+/// Guarded by the core's mutex.
+template <class Conn>
+class Arena {
+public:
+    /// A slot nobody uses. Allocates when there is none, and throws `std::bad_alloc` when it cannot.
+    Slot<Conn>& take(Home<Conn>& home) {
+        if (SlotBase* free = free_.pop()) return static_cast<Slot<Conn>&>(*free);
+        return slots_.emplace_back(home);
+    }
+
+    void put(SlotBase& slot) noexcept { free_.push(slot); }
+
+    template <class Visit>
+    void for_each(Visit visit) const {
+        for (Slot<Conn> const& slot : slots_) visit(slot);
+    }
+
+private:
+    std::deque<Slot<Conn>> slots_;
+    Chain free_;
+};
+
+}  // namespace weir::detail

@@ -1,0 +1,203 @@
+#pragma once
+// An acquire, or a wait for a close, that ends in a handler.
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/associated_allocator.hpp>
+#include <boost/asio/associated_cancellation_slot.hpp>
+#include <boost/asio/associated_executor.hpp>
+#include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/version.hpp>
+#include <memory>
+#include <optional>
+#include <tuple>
+#include <utility>
+#include <weir/detail/context_watch.hpp>
+#include <weir/detail/inside.hpp>
+#include <weir/detail/waiter.hpp>
+#include <weir/lease.hpp>
+#if BOOST_ASIO_VERSION >= 102700
+#include <boost/asio/associated_immediate_executor.hpp>
+#include <boost/asio/dispatch.hpp>
+#endif
+
+namespace weir::detail {
+
+namespace asio = boost::asio;
+
+/// A handler with what it is to be called with: what an executor runs.
+template <class Handler, class... Args>
+class Completion {
+public:
+    using allocator_type = asio::associated_allocator_t<Handler>;
+
+    Completion(void const* core, Handler handler, Args... args)
+        : core_{core}, handler_{std::move(handler)}, args_{std::move(args)...} {}
+
+    allocator_type get_allocator() const noexcept { return asio::get_associated_allocator(handler_); }
+
+    void operator()() {
+        Inside const inside{core_};
+        std::apply([this](Args&... args) { std::move(handler_)(std::move(args)...); }, args_);
+    }
+
+private:
+    void const* core_;
+    Handler handler_;
+    std::tuple<Args...> args_;
+};
+
+/// Completes an operation that needed no wait: through the handler's executor, never from inside the initiating
+/// function, unless the handler has an immediate executor of its own that says otherwise.
+template <class Core, class Handler, class... Args>
+void complete_now(Core const& core, Handler handler, Args... args) {
+    auto const executor = asio::get_associated_executor(handler, core.executor().get());
+#if BOOST_ASIO_VERSION >= 102700
+    auto const immediate = asio::get_associated_immediate_executor(handler, executor);
+    asio::dispatch(immediate, Completion<Handler, Args...>{&core, std::move(handler), std::move(args)...});
+#else
+    asio::post(executor, Completion<Handler, Args...>{&core, std::move(handler), std::move(args)...});
+#endif
+}
+
+/// A handler in line: one node in memory of the handler's allocator.
+///
+/// It has exactly one owner at each moment: the line, or the `Visit` that was posted to the handler's executor. A
+/// cancellation reaches it through a link that both ends cut when they die, so that either may die first.
+///
+/// `Result::of(core, waiter)` is the tuple that the handler is called with.
+template <class Core, class Handler, class Result>
+class AsyncWaiter final : public Waiter {
+public:
+    using Executor = asio::associated_executor_t<Handler, asio::any_io_executor>;
+    using Allocator = asio::associated_allocator_t<Handler>;
+
+    /// Makes one and has `enter(core, waiter)` put it in line; when that says no, it has its outcome and completes.
+    template <class Enter>
+    static void start(std::shared_ptr<Core> core, Handler handler, time_point deadline, Enter enter) {
+        auto const executor = asio::get_associated_executor(handler, core->executor().get());
+        auto cancellation = asio::get_associated_cancellation_slot(handler);
+        NodeAllocator allocator{asio::get_associated_allocator(handler)};
+
+        asio::execution_context* const context = context_of(executor);
+        if (context) core->watch(*context);
+
+        AsyncWaiter* const memory = NodeTraits::allocate(allocator, 1);
+        try {
+            ::new (static_cast<void*>(memory)) AsyncWaiter{core, std::move(handler), executor, deadline};
+        } catch (...) {
+            NodeTraits::deallocate(allocator, memory, 1);
+            throw;
+        }
+        Owner node{memory};
+        node->context = context;
+        if (!core->executor().is_own()) {
+            if (auto* const pools = context_of(core->executor().get())) core->watch(*pools);
+            node->pool_work_.emplace(core->executor().get());
+        }
+        if (cancellation.is_connected()) node->canceller_ = &cancellation.template emplace<Canceller>(memory);
+        if (enter(*core, *node))
+            static_cast<void>(node.release());  // the line's, and perhaps gone already
+        else
+            node.release()->deliver();
+    }
+
+    void deliver() noexcept override {
+        pool_work_.reset();
+        auto const executor = work_.get_executor();
+        try {
+            asio::post(executor, Visit{this});
+        } catch (...) {
+            // The visit has ended the node: the handler goes unheard, and what was granted goes back.
+        }
+    }
+
+    void leave_pool_executor(asio::execution_context const& gone) noexcept override {
+        if (pool_work_ && context_of(pool_work_->get_executor()) == &gone) pool_work_.reset();
+    }
+
+    void abandon() noexcept override { destroy(); }
+
+private:
+    using NodeAllocator = typename std::allocator_traits<Allocator>::template rebind_alloc<AsyncWaiter>;
+    using NodeTraits = std::allocator_traits<NodeAllocator>;
+
+    struct Unheard {
+        void operator()(AsyncWaiter* node) const noexcept { node->end_unheard(); }
+    };
+    using Owner = std::unique_ptr<AsyncWaiter, Unheard>;
+
+    struct Canceller {
+        explicit Canceller(AsyncWaiter* n) noexcept : node{n} {}
+        Canceller(Canceller const&) = delete;
+        Canceller& operator=(Canceller const&) = delete;
+        ~Canceller() {
+            if (node) node->canceller_ = nullptr;
+        }
+
+        void operator()(asio::cancellation_type type) const noexcept {
+            if (!node || (type & asio::cancellation_type::all) == asio::cancellation_type::none) return;
+            auto const core = node->core_;  // which may outlive the node by this call
+            core->cancel(*node);
+        }
+
+        AsyncWaiter* node;
+    };
+
+    // What lies in the executor's queue.
+    class Visit {
+    public:
+        using allocator_type = Allocator;
+
+        explicit Visit(AsyncWaiter* node) noexcept : node_{node} {}
+
+        allocator_type get_allocator() const noexcept { return asio::get_associated_allocator(node_->handler_); }
+
+        void operator()() {
+            AsyncWaiter* const node = node_.release();
+            if (node->core_->visit(*node)) node->complete();
+        }
+
+    private:
+        Owner node_;
+    };
+
+    AsyncWaiter(std::shared_ptr<Core> core, Handler handler, Executor const& executor, time_point by)
+        : Waiter{Kind::handler, by}, core_{std::move(core)}, handler_{std::move(handler)}, work_{executor} {}
+    ~AsyncWaiter() = default;
+
+    void complete() {
+        // All is moved out and the node given up first: the handler may start its next operation in the same memory.
+        void const* const core = core_.get();
+        if (canceller_) asio::get_associated_cancellation_slot(handler_).clear();
+        auto result = Result::of(*core_, *this);
+        Handler handler{std::move(handler_)};
+        destroy();
+        Inside const inside{core};
+        std::apply(std::move(handler), std::move(result));
+    }
+
+    void end_unheard() noexcept {
+        core_->cancel(*this);  // if it is in line still, summoned to try
+        Failure none;
+        if (granted) Lease<typename Core::value_type> const given_back = core_->outcome(*this, none);
+        destroy();
+    }
+
+    void destroy() noexcept {
+        if (canceller_) canceller_->node = nullptr;
+        auto const core = std::move(core_);  // after the node, which may be its last
+        NodeAllocator allocator{asio::get_associated_allocator(handler_)};
+        this->~AsyncWaiter();
+        NodeTraits::deallocate(allocator, this, 1);
+    }
+
+    std::shared_ptr<Core> core_;
+    Handler handler_;
+    asio::executor_work_guard<Executor> work_;
+    std::optional<asio::executor_work_guard<asio::any_io_executor>> pool_work_{};
+    Canceller* canceller_ = nullptr;
+};
+
+}  // namespace weir::detail

@@ -1,0 +1,63 @@
+#pragma once
+
+#include <algorithm>
+#include <boost/asio/execution/context_as.hpp>
+#include <boost/asio/execution_context.hpp>
+#include <boost/asio/query.hpp>
+#include <memory>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+namespace weir::detail {
+
+/// The context behind an executor, or nullptr where it has none to show.
+template <class Executor>
+boost::asio::execution_context* context_of(Executor const& executor) {
+    using Property = boost::asio::execution::context_as_t<boost::asio::execution_context&>;
+    if constexpr (boost::asio::can_query_v<Executor const&, Property>)
+        return &boost::asio::query(executor, Property{});
+    else if constexpr (requires { executor.context(); })
+        return &static_cast<boost::asio::execution_context&>(executor.context());
+    else
+        return nullptr;
+}
+
+/// Who wants to know when a context shuts down.
+class ContextUser {
+public:
+    virtual void context_gone(boost::asio::execution_context&) noexcept = 0;
+
+protected:
+    ~ContextUser() = default;
+};
+
+/// In each context on which handlers wait for a pool: when it shuts down, the pools let go of what runs there.
+///
+/// Asio destroys what is queued in a context, but a waiter is queued in a pool.
+class ContextWatch final : public boost::asio::execution_context::service {
+public:
+    static inline boost::asio::execution_context::id id;
+
+    explicit ContextWatch(boost::asio::execution_context& context) : service{context} {}
+
+    void add(std::weak_ptr<ContextUser> user) {
+        std::lock_guard const lock{mutex_};
+        std::erase_if(users_, [](auto const& old) { return old.expired(); });
+        users_.push_back(std::move(user));
+    }
+
+private:
+    void shutdown() override {
+        std::unique_lock lock{mutex_};
+        auto const users = std::exchange(users_, {});
+        lock.unlock();
+        for (auto const& user : users)
+            if (auto const alive = user.lock()) alive->context_gone(context());
+    }
+
+    std::mutex mutex_;  // protects the list
+    std::vector<std::weak_ptr<ContextUser>> users_;
+};
+
+}  // namespace weir::detail

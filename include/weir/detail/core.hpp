@@ -1,0 +1,301 @@
+#pragma once
+// The pool behind the handle.
+
+#include <algorithm>
+#include <boost/asio/error.hpp>
+#include <memory>
+#include <mutex>
+#include <utility>
+#include <vector>
+#include <weir/detail/context_watch.hpp>
+#include <weir/detail/operations.hpp>
+#include <weir/lease.hpp>
+
+namespace weir::detail {
+
+/// Lives until the handle, the last open slot and the last waiter have gone.
+template <class Conn, class P>
+class Core final : public Operations<Conn, P>, public ContextUser {
+    using Base = Operations<Conn, P>;
+    using typename Base::Resource;
+    using typename Base::Shape;
+
+public:
+    using typename Base::Options;
+    using typename Base::time_point;
+    using value_type = Conn;
+
+    using Base::lifetime;
+    using Base::sweep;
+
+    /// Throws `std::invalid_argument` naming the option that is wrong.
+    template <class Connector>
+    static std::shared_ptr<Core> make(PoolExecutor::Executor executor, Connector connector, Options options) {
+        P::validate(options);
+        auto core = std::make_shared<Core>(std::move(executor),
+                                           std::make_unique<ConnectorSupply<Conn, Connector>>(std::move(connector)),
+                                           std::move(options));
+        core->begin();
+        return core;
+    }
+
+    using Base::Base;
+
+    // ---- Acquiring -------------------------------------------------------------------------------------------------
+
+    /// An idle one, or an empty lease. One that is over its time is closed `stale`.
+    Lease<Conn> take(Where stale) noexcept {
+        SlotBase* const slot = this->arbiter_.pop();
+        if (!slot) return {};
+        if (this->arbiter_.is_fresh(*slot)) [[likely]]
+            this->arbiter_.lend(*slot);
+        else if (!accept_stale(*slot, stale))
+            return {};
+        return hand_over(*slot, {});
+    }
+
+    /// Waits as a thread. What failed stands in `failure`.
+    Lease<Conn> acquire(time_point deadline, Failure& failure) {
+        SyncWaiter waiter{deadline};
+        waiter.since = P::is_observed ? std::chrono::steady_clock::now() : time_point{};
+        bool const plain = this->supply_->connects == Shape::plain;
+        switch (Answer const answer = ask(waiter, plain ? Manner::connects_here : Manner::waits, Where::here)) {
+            case Answer::granted: break;
+            case Answer::connect_here: this->connect_here(waiter, static_cast<Resource&>(*waiter.granted)); break;
+            case Answer::in_line: await(waiter); break;
+            default: waiter.failure.code = error_of(answer);
+        }
+        return outcome(waiter, failure);
+    }
+
+    /// Never waits. When there is room it has one opened for the next who tries.
+    Lease<Conn> try_acquire(Failure& failure) {
+        SyncWaiter nobody{time_point::max()};
+        Answer const answer = ask(nobody, Manner::tries, Where::on_worker);
+        if (answer == Answer::granted) return hand_over(*nobody.granted, {});
+        failure.code = error_of(answer);
+        return {};
+    }
+
+    /// Joins the line as a handler: true, and the waiter belongs to the line and may be gone already. Or has its
+    /// outcome at once: false.
+    bool join(Waiter& waiter) {
+        Answer const answer = ask(waiter, Manner::waits, Where::on_worker);
+        if (answer != Answer::granted && answer != Answer::in_line) waiter.failure.code = error_of(answer);
+        return answer == Answer::in_line;
+    }
+
+    /// For a waiter that was delivered to: whether it has its outcome.
+    bool visit(Waiter& waiter) noexcept {
+        Orders orders;
+        bool const done = this->arbiter_.visit(waiter, orders);
+        this->carry_out(std::move(orders), Where::on_worker);
+        return done;
+    }
+
+    /// The lease of a waiter that has its outcome, or what failed.
+    Lease<Conn> outcome(Waiter& waiter, Failure& failure) noexcept {
+        if (waiter.granted) return hand_over(*waiter.granted, waited(waiter));
+        failure = std::move(waiter.failure);
+        if constexpr (P::is_observed) {
+            if (failure.code == Errc::timed_out) this->options_.observer.timed_out();
+            if (failure.code == Errc::too_many_waiters) this->options_.observer.rejected();
+        }
+        return {};
+    }
+
+    void cancel(Waiter& waiter) noexcept {
+        Orders orders;
+        this->arbiter_.leave(waiter, boost::asio::error::operation_aborted, orders);
+        this->carry_out(std::move(orders), Where::on_worker);
+    }
+
+    std::vector<Lease<Conn>> acquire_idle() {
+        Orders orders;
+        Chain all = this->arbiter_.take_all(orders);
+        this->carry_out(std::move(orders), Where::here);
+        std::vector<Lease<Conn>> leases;
+        try {
+            leases.reserve(all.size);
+        } catch (...) {
+            while (SlotBase* const slot = all.pop()) hand_over(*slot, {}).release();
+            throw;
+        }
+        while (SlotBase* const slot = all.pop()) leases.push_back(hand_over(*slot, {}));
+        return leases;
+    }
+
+    // ---- Returning: from any thread, and also after the handle has gone. -------------------------------------------
+
+    void drop(Resource& slot) noexcept override {
+        if (P::Drop::discards(slot.uncaught_when_lent))
+            discard(slot);
+        else
+            release(slot);
+    }
+
+    void release(Resource& slot) noexcept override {
+        end_lease(slot);
+        if (this->supply_->recycles == Shape::none) [[likely]]
+            this->give_back(slot);
+        else
+            this->recycle(slot);
+    }
+
+    void discard(Resource& slot) noexcept override {
+        end_lease(slot);
+        this->give_up(slot, Cause::discarded);
+    }
+
+    void detached(Resource& slot) noexcept override {
+        end_lease(slot);
+        auto const self = this->shared_from_this();
+        {
+            Inside const inside{this};
+            slot.destroy();
+        }
+        Orders orders;
+        this->arbiter_.detached(slot, orders);
+        this->carry_out(std::move(orders), Where::here);
+    }
+
+    // ---- The end ---------------------------------------------------------------------------------------------------
+
+    /// Begins it, unless it has begun before. What is idle is closed `where`.
+    void close(Where where) noexcept {
+        Orders orders;
+        if (!this->arbiter_.close(orders)) return;
+        {
+            Inside const inside{this};
+            this->lifetimes_.stop();
+        }
+        this->carry_out(std::move(orders), where);
+    }
+
+    /// Waits for it as a thread; true when all has ended. Not at all inside what the pool itself calls.
+    bool await_end(time_point until) {
+        bool const inside = Inside::of(this) || this->arbiter_.runs_a_task_here();
+        return this->arbiter_.await_end(inside ? time_point::min() : until);
+    }
+
+    /// Waits for it as a handler.
+    void await_end(Waiter& waiter) noexcept {
+        Orders orders;
+        this->arbiter_.await_end(waiter, orders);
+        this->carry_out(std::move(orders), Where::on_worker);
+    }
+
+    // ---- Looking ---------------------------------------------------------------------------------------------------
+
+    auto const& options() const noexcept { return this->options_; }
+    bool closed() const noexcept { return this->arbiter_.closed(); }
+    Stats stats() const { return this->arbiter_.stats(); }
+    auto last_failure() const { return this->arbiter_.last_failure(); }
+    PoolExecutor const& executor() const noexcept { return this->executor_; }
+
+    /// Has the pool told when that context shuts down.
+    void watch(boost::asio::execution_context& context) {
+        {
+            std::lock_guard const lock{contexts_mutex_};
+            if (std::find(contexts_.begin(), contexts_.end(), &context) != contexts_.end()) return;
+            contexts_.push_back(&context);
+        }
+        auto const self = std::static_pointer_cast<Core>(this->shared_from_this());
+        boost::asio::use_service<ContextWatch>(context).add(std::shared_ptr<ContextUser>{self});
+    }
+
+private:
+    bool accept_stale(SlotBase& slot, Where where) noexcept {
+        Orders orders;
+        bool const lent = this->arbiter_.accept_stale(slot, orders);
+        this->carry_out(std::move(orders), where);
+        return lent;
+    }
+
+    Answer ask(Waiter& waiter, Manner manner, Where where) {
+        Told told = P::Trace::is_traced ? Told::no : Told::yes;
+        for (;;) {
+            Orders orders;
+            Answer answer{};
+            try {
+                answer = this->arbiter_.ask(waiter, manner, told, orders);
+            } catch (...) {
+                this->carry_out(std::move(orders), where);
+                throw;
+            }
+            this->carry_out(std::move(orders), where);
+            if constexpr (P::Trace::is_traced) {
+                if (answer == Answer::would_wait) {
+                    this->call(this->options_.trace.before_enqueue);
+                    told = Told::yes;
+                    continue;
+                }
+            }
+            if (answer != Answer::ask_again) return answer;
+        }
+    }
+
+    /// Sleeps in line until it has its outcome.
+    void await(SyncWaiter& waiter) {
+        do {
+            if (waiter.wait(waiter.deadline)) continue;
+            Orders orders;
+            bool const left = this->arbiter_.leave(waiter, Errc::timed_out, orders);
+            this->carry_out(std::move(orders), Where::on_worker);
+            // Somebody is on his way with a deliver: the waiter must not be gone when he comes.
+            if (!left || waiter.summoned) waiter.wait(time_point::max());
+            return;
+        } while (!visit(waiter));
+    }
+
+    static boost::system::error_code error_of(Answer answer) noexcept {
+        switch (answer) {
+            case Answer::closed: return Errc::closed;
+            case Answer::timed_out: return Errc::timed_out;
+            case Answer::rejected: return Errc::too_many_waiters;
+            default: return Errc::exhausted;
+        }
+    }
+
+    Lease<Conn> hand_over(SlotBase& base, std::chrono::steady_clock::duration waited) noexcept {
+        auto& slot = static_cast<Resource&>(base);
+        if constexpr (P::Drop::counts_exceptions) slot.uncaught_when_lent = std::uncaught_exceptions();
+        if constexpr (P::is_observed) {
+            this->options_.observer.acquired(waited);
+            slot.lent_at = std::chrono::steady_clock::now();
+        }
+        return LeaseMaker::make(slot);
+    }
+
+    static std::chrono::steady_clock::duration waited(Waiter const& waiter) noexcept {
+        if constexpr (P::is_observed)
+            return std::chrono::steady_clock::now() - waiter.since;
+        else
+            return {};
+    }
+
+    void end_lease(Resource const& slot) noexcept {
+        if constexpr (P::is_observed) this->options_.observer.released(std::chrono::steady_clock::now() - slot.lent_at);
+    }
+
+    void context_gone(boost::asio::execution_context& context) noexcept override {
+        {
+            std::lock_guard const lock{contexts_mutex_};
+            std::erase(contexts_, &context);
+        }
+        if (&context == context_of(this->executor_.get())) this->executor_gone_ = true;
+        WaiterChain unheard;
+        Orders orders;
+        this->arbiter_.context_gone(context, unheard, orders);
+        while (Waiter* const waiter = unheard.pop()) {
+            Inside const inside{this};
+            waiter->abandon();
+        }
+        this->carry_out(std::move(orders), Where::on_worker);
+    }
+
+    std::mutex contexts_mutex_;  // protects the list of those that are watched
+    std::vector<boost::asio::execution_context*> contexts_;
+};
+
+}  // namespace weir::detail

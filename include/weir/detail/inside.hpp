@@ -1,0 +1,26 @@
+#pragma once
+
+namespace weir::detail {
+
+/// Marks that this thread is running user code for a pool: a close from inside must not wait for itself.
+class Inside {
+public:
+    explicit Inside(void const* core) noexcept : core_{core}, outer_{innermost_} { innermost_ = this; }
+    ~Inside() { innermost_ = outer_; }
+    Inside(Inside const&) = delete;
+    Inside& operator=(Inside const&) = delete;
+
+    static bool of(void const* core) noexcept {
+        for (Inside const* i = innermost_; i; i = i->outer_)
+            if (i->core_ == core) return true;
+        return false;
+    }
+
+private:
+    static inline thread_local Inside const* innermost_ = nullptr;
+
+    void const* const core_;
+    Inside const* const outer_;
+};
+
+}  // namespace weir::detail

@@ -1,0 +1,99 @@
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <weir/policy/observer.hpp>
+#include <weir/policy/sizing.hpp>
+#include <weir/stats.hpp>
+
+namespace weir::detail {
+
+/// The pool's accounts: how many slots are in which state, and what may therefore be done. Numbers only; the core
+/// keeps it under its mutex, so a decision and the booking that follows from it are one step.
+///
+/// Idle and leased ones are not told apart here: a fast acquire or return books nothing.
+class Ledger {
+public:
+    Ledger(Limits limits, std::optional<std::size_t> max_concurrent) noexcept
+        : limits_{limits}, max_concurrent_{max_concurrent} {}
+
+    std::size_t low() const noexcept { return limits_.low; }
+    std::size_t high() const noexcept { return limits_.high; }
+    std::size_t open() const noexcept { return open_; }
+    std::size_t connecting() const noexcept { return connecting_; }
+    std::size_t closing() const noexcept { return closing_; }
+
+    /// Open and not on the way out.
+    std::size_t live() const noexcept { return open_ - closing_; }
+
+    /// Whether one more may be opened now.
+    bool has_room() const noexcept {
+        return open_ < limits_.high && (!max_concurrent_ || connecting_ < *max_concurrent_);
+    }
+
+    /// Whether one more may wait behind `waiting` others.
+    bool may_wait(std::size_t waiting) const noexcept { return !limits_.max_waiters || waiting < *limits_.max_waiters; }
+
+    void reserve() noexcept {
+        ++open_;
+        ++connecting_;
+    }
+
+    void connected(Stats::duration took) noexcept {
+        --connecting_;
+        ++counts.connected;
+        counts.connect_time += took;
+    }
+
+    /// A connect has yielded nothing, and its slot is free.
+    void vacate_connecting() noexcept {
+        --connecting_;
+        --open_;
+    }
+
+    void begin_close() noexcept { ++closing_; }
+
+    void closed(Cause cause) noexcept {
+        --closing_;
+        --open_;
+        switch (cause) {
+            case Cause::idle: ++counts.closed_idle; break;
+            case Cause::age: ++counts.closed_age; break;
+            case Cause::unhealthy: ++counts.closed_unhealthy; break;
+            case Cause::discarded: ++counts.closed_discarded; break;
+            case Cause::excess: ++counts.closed_excess; break;
+            case Cause::stale: ++counts.closed_stale; break;
+            case Cause::drained: ++counts.closed_drained; break;
+        }
+    }
+
+    void detached() noexcept {
+        --open_;
+        ++counts.detached;
+    }
+
+    /// The gauges that are kept elsewhere are the caller's.
+    Stats snapshot(std::size_t idle, std::size_t waiting, std::uint64_t acquired) const noexcept {
+        Stats stats = counts;
+        stats.high = limits_.high;
+        stats.open = open_;
+        stats.connecting = connecting_;
+        stats.closing = closing_;
+        stats.idle = idle;
+        stats.leased = open_ - connecting_ - closing_ - idle;
+        stats.waiting = waiting;
+        stats.acquired = acquired;
+        return stats;
+    }
+
+    Stats counts;  // the counters; its gauges are unused
+
+private:
+    Limits limits_;
+    std::optional<std::size_t> const max_concurrent_;
+    std::size_t open_ = 0;
+    std::size_t connecting_ = 0;
+    std::size_t closing_ = 0;
+};
+
+}  // namespace weir::detail

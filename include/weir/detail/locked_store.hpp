@@ -1,0 +1,105 @@
+#pragma once
+// The idle stores under a mutex.
+
+#include <mutex>
+#include <utility>
+#include <weir/detail/slot.hpp>
+
+namespace weir::detail {
+
+enum class Order { lifo, fifo };
+
+/// A list of idle slots under a mutex, with the gate and the meaning of `TaggedStackStore`.
+///
+/// `lifo` lends the latest returned first, `fifo` the longest idle. All functions: for any thread.
+template <Order order>
+class LockedStore {
+public:
+    bool push(SlotBase& slot) noexcept {
+        std::lock_guard const lock{mutex_};
+        if (shut_) return false;
+        insert(slot);
+        return true;
+    }
+
+    SlotBase* pop() noexcept {
+        std::lock_guard const lock{mutex_};
+        SlotBase* const slot = slots_.pop();
+        if (slots_.empty()) last_ = nullptr;
+        return slot;
+    }
+
+    std::size_t size() const noexcept {
+        std::lock_guard const lock{mutex_};
+        return slots_.size;
+    }
+
+    bool shut() const noexcept {
+        std::lock_guard const lock{mutex_};
+        return shut_;
+    }
+
+    bool shut_if_empty() noexcept {
+        std::lock_guard const lock{mutex_};
+        if (!slots_.empty()) return false;
+        shut_ = true;
+        return true;
+    }
+
+    void open() noexcept {
+        std::lock_guard const lock{mutex_};
+        shut_ = false;
+    }
+
+    Chain seal() noexcept {
+        std::lock_guard const lock{mutex_};
+        shut_ = true;
+        return take_all();
+    }
+
+    Chain pop_all() noexcept {
+        std::lock_guard const lock{mutex_};
+        return take_all();
+    }
+
+    void push_behind_gate(SlotBase& slot) noexcept {
+        std::lock_guard const lock{mutex_};
+        insert(slot);
+    }
+
+    template <class Matches>
+    Chain take_coldest(std::size_t most, Matches matches) {
+        std::lock_guard const lock{mutex_};
+        if (order == Order::fifo) slots_ = slots_.reversed();
+        Chain const taken = take_last(slots_, most, matches);
+        if (order == Order::fifo) slots_ = slots_.reversed();
+        last_ = slots_.first;
+        for (SlotBase* s = last_; s; s = s->next.load(std::memory_order_relaxed)) last_ = s;
+        return taken;
+    }
+
+private:
+    void insert(SlotBase& slot) noexcept {
+        if (order == Order::lifo || slots_.empty()) {
+            slots_.push(slot);
+            if (!last_) last_ = &slot;
+        } else {
+            slot.next.store(nullptr, std::memory_order_relaxed);
+            last_->next.store(&slot, std::memory_order_relaxed);
+            last_ = &slot;
+            ++slots_.size;
+        }
+    }
+
+    Chain take_all() noexcept {
+        last_ = nullptr;
+        return std::exchange(slots_, {});
+    }
+
+    mutable std::mutex mutex_;  // protects all below
+    Chain slots_;
+    SlotBase* last_ = nullptr;
+    bool shut_ = false;
+};
+
+}  // namespace weir::detail

@@ -1,0 +1,155 @@
+#pragma once
+// The pool's place for one resource.
+
+#include <algorithm>
+#include <atomic>
+#include <boost/intrusive/list_hook.hpp>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <new>
+#include <utility>
+#include <weir/detail/config.hpp>
+#include <weir/detail/job.hpp>
+#include <weir/policy/observer.hpp>
+
+namespace weir::detail {
+
+struct Waiter;
+class Task;
+
+/// What is being done to a slot in the background.
+enum class Operation : std::uint8_t { none, connecting, recycling, closing };
+
+/// What of a slot does not depend on the resource's type.
+///
+/// A slot belongs at each moment to exactly one of: the arena's free list, the connect that fills it, the idle store,
+/// the lease (or grant) that uses it, the close that empties it. Its owner alone touches it, but for what is atomic or
+/// said to be guarded. Its address never changes and its memory is never given back before the core's, so a loser of
+/// a race may still read `next` of a slot that is no longer in the store.
+///
+/// Aligned to a cache line, so that two leases on two processors never share one.
+struct alignas(cache_line) SlotBase {
+    using InFlightHook =
+        boost::intrusive::list_member_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>>;
+
+    // Touched by every acquire and return.
+    std::atomic<SlotBase*> next{nullptr};                        // in the store, a free list or a chain
+    std::atomic<std::chrono::steady_clock::rep> parked_at{0};    // when it came back; read by sweeps, hence atomic
+    std::atomic<std::uint64_t> leases{0};                        // ever lent, over all resources that lay here
+    std::uint64_t id = 0;                                        // of the resource
+    int uncaught_when_lent = 0;                                  // for Drop policies that ask
+    Cause cause = Cause::drained;                                // while closing: why
+
+    // Touched only while it is being opened, closed or tidied up. Guarded by the core's mutex, but for the job.
+    Operation operation = Operation::none;
+    bool overrun = false;           // its operation outlived its deadline: what it yields is closed
+    Waiter* owner = nullptr;        // the acquire that this connect was started for, if it still waits
+    std::shared_ptr<Task> task{};   // the awaitable operation in flight
+    Job job{};                      // the plain operation in flight
+    std::chrono::steady_clock::time_point started{};
+    std::chrono::steady_clock::time_point deadline{};
+    std::chrono::steady_clock::time_point lent_at{};  // where an observer asks how long
+    InFlightHook in_flight{};
+
+    // Keeps the core alive while the slot is open: a lease may be the last that knows of it. Set when the slot is
+    // reserved and cleared when it is vacated, so that acquire and return count nothing.
+    std::shared_ptr<void> keep{};
+};
+
+template <class Conn>
+struct Slot;
+
+/// Where a lease gives its resource back. The one door from a lease, which knows no policy, to its core.
+template <class Conn>
+class Home {
+public:
+    virtual void drop(Slot<Conn>&) noexcept = 0;     // the lease went out of scope: as the Drop policy says
+    virtual void release(Slot<Conn>&) noexcept = 0;  // it is clean
+    virtual void discard(Slot<Conn>&) noexcept = 0;  // it is not
+    virtual void detached(Slot<Conn>&) noexcept = 0; // it has been moved out; what is left is to be destroyed
+
+protected:
+    ~Home() = default;
+};
+
+template <class Conn>
+struct Slot final : SlotBase {
+    explicit Slot(Home<Conn>& h) noexcept : home{&h} {}
+
+    Home<Conn>* const home;
+
+    Conn* conn() noexcept { return std::launder(reinterpret_cast<Conn*>(storage)); }
+
+    // Made in place by `make()`, so that a resource that a connector returns by value is never moved.
+    template <class Make>
+    void emplace(Make&& make) {
+        ::new (static_cast<void*>(storage)) Conn(std::forward<Make>(make)());
+    }
+    void destroy() noexcept { conn()->~Conn(); }
+
+    alignas(Conn) std::byte storage[sizeof(Conn)];
+};
+
+/// Slots linked by `next`, owned by whoever holds the chain.
+struct Chain {
+    SlotBase* first = nullptr;
+    std::size_t size = 0;
+
+    bool empty() const noexcept { return first == nullptr; }
+
+    void push(SlotBase& slot) noexcept {
+        slot.next.store(first, std::memory_order_relaxed);
+        first = &slot;
+        ++size;
+    }
+
+    SlotBase* pop() noexcept {
+        SlotBase* const slot = first;
+        if (slot) {
+            first = slot->next.load(std::memory_order_relaxed);
+            --size;
+        }
+        return slot;
+    }
+
+    Chain reversed() const noexcept {
+        Chain from = *this;
+        Chain result;
+        while (SlotBase* slot = from.pop()) result.push(*slot);
+        return result;
+    }
+};
+
+/// Takes out of `chain` the last `most` of its slots that `matches`, and leaves the order of the others alone.
+/// Those taken come out last first, so the chain of a stack yields its coldest first.
+template <class Matches>
+Chain take_last(Chain& chain, std::size_t most, Matches matches) {
+    std::size_t spared = 0;
+    for (SlotBase* s = chain.first; s; s = s->next.load(std::memory_order_relaxed)) spared += matches(*s) ? 1 : 0;
+    spared -= std::min(spared, most);
+
+    Chain taken;
+    SlotBase* before = nullptr;
+    for (SlotBase* s = chain.first; s;) {
+        SlotBase* const after = s->next.load(std::memory_order_relaxed);
+        bool const matched = matches(*s);
+        if (matched && spared == 0) {
+            if (before)
+                before->next.store(after, std::memory_order_relaxed);
+            else
+                chain.first = after;
+            --chain.size;
+            taken.push(*s);
+        } else {
+            spared -= matched ? 1 : 0;
+            before = s;
+        }
+        s = after;
+    }
+    return taken;
+}
+
+}  // namespace weir::detail

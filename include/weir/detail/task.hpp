@@ -1,0 +1,71 @@
+#pragma once
+// An awaitable operation of a connector, in a strand of its own so that it can be cancelled from any thread.
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/error.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/strand.hpp>
+#include <boost/system/system_error.hpp>
+#include <exception>
+#include <memory>
+#include <utility>
+
+namespace weir::detail {
+
+class Task : public std::enable_shared_from_this<Task> {
+public:
+    explicit Task(boost::asio::any_io_executor const& executor) : strand_{boost::asio::make_strand(executor)} {}
+
+    boost::asio::any_io_executor executor() const { return strand_; }
+
+    /// Runs `operate()`, an `awaitable<void>`, and then calls `done(exception_ptr)`, or destroys `done` uncalled when
+    /// the executor's context goes first. Throws when the executor does not take it; then `done` is destroyed.
+    template <class Operate, class Done>
+    void start(Operate operate, Done done) {
+        boost::asio::post(strand_, [self = shared_from_this(), operate = std::move(operate),
+                                    done = std::move(done)]() mutable {
+            // The frame first: what runs in it is not a temporary of the expression that awaits it.
+            auto frame = run(self, std::move(operate));
+            auto const slot = self->signal_.slot();
+            boost::asio::co_spawn(self->strand_, std::move(frame),
+                                  boost::asio::bind_cancellation_slot(slot, std::move(done)));
+        });
+    }
+
+    /// Asks the operation to stop: terminal cancellation, from any thread. It may take no notice.
+    void cancel() noexcept {
+        try {
+            boost::asio::post(strand_, [self = shared_from_this()] {
+                // Asio of Boost 1.81 ends the program when a coroutine is cancelled before it has begun.
+                self->cancelled_ = true;
+                if (self->begun_) self->signal_.emit(boost::asio::cancellation_type::terminal);
+            });
+        } catch (...) {
+            // No memory to ask with. Its deadline asks again.
+        }
+    }
+
+    /// Whether this thread is inside the operation.
+    bool is_running_here() const noexcept { return strand_.running_in_this_thread(); }
+
+    std::shared_ptr<Task> next{};  // in a chain of those to cancel
+
+private:
+    template <class Operate>
+    static boost::asio::awaitable<void> run(std::shared_ptr<Task> self, Operate operate) {
+        self->begun_ = true;
+        if (self->cancelled_) throw boost::system::system_error{boost::asio::error::operation_aborted};
+        co_await operate();
+    }
+
+    boost::asio::strand<boost::asio::any_io_executor> strand_;
+    boost::asio::cancellation_signal signal_;  // this and the flags: touched in the strand only
+    bool begun_ = false;
+    bool cancelled_ = false;
+};
+
+}  // namespace weir::detail

@@ -1,0 +1,99 @@
+#pragma once
+
+#include <boost/intrusive/list.hpp>
+#include <boost/intrusive/set.hpp>
+#include <chrono>
+#include <cstddef>
+#include <weir/detail/waiter.hpp>
+
+namespace weir::detail {
+
+/// The line: sync and async acquires in one order, first come first served.
+///
+/// Those whose own connect was started stand in front, since a connect is started for the first who has none; behind
+/// them those who may not open now. Async ones are kept by deadline too, for the alarm; threads watch theirs
+/// themselves. Every change costs O(1), O(log n) with a deadline. Guarded by the core's mutex.
+class WaitQueue {
+public:
+    using time_point = Waiter::time_point;
+    using Place = Waiter::Place;
+
+    bool empty() const noexcept { return connecting_.empty() && waiting_.empty(); }
+    std::size_t connecting() const noexcept { return connecting_.size(); }
+    std::size_t waiting() const noexcept { return waiting_.size(); }
+
+    /// The next to be served.
+    Waiter& front() noexcept { return connecting_.empty() ? waiting_.front() : connecting_.front(); }
+
+    /// The first that may not open now.
+    Waiter& front_waiting() noexcept { return waiting_.front(); }
+
+    /// The first that has no connect of its own in flight although one was started for it: somebody in front took what
+    /// it yielded. Linear in the number of connects in flight.
+    Waiter* first_without_attempt() noexcept {
+        for (Waiter& waiter : connecting_)
+            if (!waiter.attempt) return &waiter;
+        return nullptr;
+    }
+
+    void join(Waiter& waiter, Place place) noexcept {
+        list(place).push_back(waiter);
+        waiter.place = place;
+        if (waiter.kind == Waiter::Kind::handler && waiter.deadline != time_point::max()) deadlines_.insert(waiter);
+    }
+
+    /// A connect was started for the first that might not open.
+    void promote() noexcept {
+        Waiter& waiter = waiting_.front();
+        waiting_.pop_front();
+        connecting_.push_back(waiter);
+        waiter.place = Place::connecting;
+    }
+
+    void remove(Waiter& waiter) noexcept {
+        auto& from = list(waiter.place);
+        from.erase(from.iterator_to(waiter));
+        if (waiter.by_deadline.is_linked()) deadlines_.erase(deadlines_.iterator_to(waiter));
+        waiter.place = Place::nowhere;
+    }
+
+    /// The async one whose deadline comes first, if it is not after `now`.
+    Waiter* first_expired(time_point now) noexcept {
+        return deadlines_.empty() || deadlines_.begin()->deadline > now ? nullptr : &*deadlines_.begin();
+    }
+
+    time_point next_deadline() const noexcept {
+        return deadlines_.empty() ? time_point::max() : deadlines_.begin()->deadline;
+    }
+
+    /// One of those waiting for the end of a close, or nullptr.
+    Waiter* draining() noexcept { return draining_.empty() ? nullptr : &draining_.front(); }
+
+    template <class Visit>
+    void for_each(Visit visit) {
+        for (auto* from : {&connecting_, &waiting_, &draining_}) {
+            for (auto i = from->begin(); i != from->end();) visit(*i++);  // which may take it out
+        }
+    }
+
+private:
+    using List = boost::intrusive::list<
+        Waiter, boost::intrusive::member_hook<Waiter, boost::intrusive::list_member_hook<>, &Waiter::in_line>>;
+    struct ByDeadline {
+        bool operator()(Waiter const& a, Waiter const& b) const noexcept { return a.deadline < b.deadline; }
+    };
+    using Deadlines = boost::intrusive::multiset<
+        Waiter, boost::intrusive::member_hook<Waiter, boost::intrusive::set_member_hook<>, &Waiter::by_deadline>,
+        boost::intrusive::compare<ByDeadline>>;
+
+    List& list(Place place) noexcept {
+        return place == Place::connecting ? connecting_ : place == Place::waiting ? waiting_ : draining_;
+    }
+
+    List connecting_;
+    List waiting_;
+    List draining_;
+    Deadlines deadlines_;
+};
+
+}  // namespace weir::detail

@@ -1,0 +1,116 @@
+#pragma once
+// An acquire that has found nothing yet, or a close that has not ended yet.
+
+#include <boost/asio/execution_context.hpp>
+#include <boost/intrusive/list_hook.hpp>
+#include <boost/intrusive/set_hook.hpp>
+#include <chrono>
+#include <condition_variable>
+#include <mutex>
+#include <weir/detail/failure.hpp>
+#include <weir/detail/slot.hpp>
+
+namespace weir::detail {
+
+/// One in line. A node: on the stack of a sync acquire, or in memory of the handler's allocator.
+///
+/// Guarded by the core's mutex while it is in line. Whoever takes it out of line (`claims` it) writes the outcome and
+/// then, once and without the lock, calls `deliver`; from then on it belongs to the acquirer.
+struct Waiter {
+    using time_point = std::chrono::steady_clock::time_point;
+
+    enum class Place {
+        nowhere,     // not in line yet, or claimed
+        connecting,  // in line, and its own connect was started
+        waiting,     // in line, and it may not open now
+        draining,    // not in line: waits for the end of a close
+    };
+
+    // Who waits: a thread watches its deadline itself and looks at its outcome itself.
+    enum class Kind { thread, handler };
+
+    Waiter(Kind k, time_point by) noexcept : kind{k}, deadline{by} {}
+    Waiter(Waiter const&) = delete;
+    Waiter& operator=(Waiter const&) = delete;
+
+    /// Tells the acquirer to look at the outcome (or, unclaimed, to try once more). Calls no user code but the post
+    /// of an executor.
+    virtual void deliver() noexcept = 0;
+
+    Kind const kind;
+    time_point const deadline;
+    time_point since{};
+    Place place = Place::nowhere;
+    bool waited = false;               // counted as a wait
+    bool summoned = false;             // a deliver is under way: another would be one too many
+    SlotBase* attempt = nullptr;       // its own connect, while that is in flight
+    SlotBase* granted = nullptr;       // outcome: this,
+    Failure failure{};                 // or this; for a close neither when it is drained
+    boost::asio::execution_context const* context = nullptr;  // where its handler runs
+    Waiter* next = nullptr;            // in a chain of those to deliver to
+    boost::intrusive::list_member_hook<> in_line{};
+    boost::intrusive::set_member_hook<> by_deadline{};
+
+    /// Lets go of the pool's executor, if it is of that context, which is shutting down.
+    virtual void leave_pool_executor(boost::asio::execution_context const&) noexcept {}
+    /// Ends unheard: the context of its handler is shutting down.
+    virtual void abandon() noexcept {}
+
+protected:
+    ~Waiter() = default;
+};
+
+/// Waiters to deliver to, in the order in which they were claimed.
+class WaiterChain {
+public:
+    bool empty() const noexcept { return first_ == nullptr; }
+
+    void push(Waiter& waiter) noexcept {
+        waiter.next = nullptr;
+        (last_ ? last_->next : first_) = &waiter;
+        last_ = &waiter;
+    }
+
+    Waiter* pop() noexcept {
+        Waiter* const waiter = first_;
+        if (waiter && !(first_ = waiter->next)) last_ = nullptr;
+        return waiter;
+    }
+
+private:
+    Waiter* first_ = nullptr;
+    Waiter* last_ = nullptr;
+};
+
+/// A thread in line.
+class SyncWaiter final : public Waiter {
+public:
+    explicit SyncWaiter(time_point by) noexcept : Waiter{Kind::thread, by} {}
+
+    void deliver() noexcept override {
+        // Under the mutex: the waiter cannot see the flag, return and destroy the condition variable before we let go.
+        std::lock_guard const lock{mutex_};
+        delivered_ = true;
+        changed_.notify_one();
+    }
+
+    /// Waits for a `deliver`, and takes it; false when `until` came first.
+    bool wait(time_point until) {
+        std::unique_lock lock{mutex_};
+        auto const delivered = [this] { return delivered_; };
+        // Not every condition variable survives the end of time.
+        if (until == time_point::max())
+            changed_.wait(lock, delivered);
+        else if (!changed_.wait_until(lock, until, delivered))
+            return false;
+        delivered_ = false;
+        return true;
+    }
+
+private:
+    std::mutex mutex_;  // protects the flag
+    std::condition_variable changed_;
+    bool delivered_ = false;
+};
+
+}  // namespace weir::detail

@@ -1,0 +1,49 @@
+#pragma once
+// How many resources a pool may have open, and how many acquires may wait.
+
+#include <cstddef>
+#include <limits>
+#include <optional>
+#include <stdexcept>
+#include <weir/policy/slots.hpp>
+
+namespace weir {
+
+/// What a sizing policy answers.
+struct Limits {
+    std::size_t low = 0;                                          ///< this many are kept open however long they idle
+    std::size_t high = std::numeric_limits<std::size_t>::max();   ///< never more than this many open
+    std::optional<std::size_t> max_waiters{};                     ///< no more than this many wait; none: no bound
+};
+
+/// Between a low and a high mark, as in Finagle's watermark pool.
+///
+/// Up to `low` resources stay open for ever, up to `high - low` more as long as the idle policy says, and there are
+/// never more than `high`: those being opened and closed count.
+///
+/// Throws `std::invalid_argument` on construction of the pool when `high` is 0 or `low` is above `high`.
+struct Watermark {
+    using policy_slot = slot::Sizing;
+
+    std::size_t low = 0;
+    std::size_t high = 16;
+    /// How many acquires may wait at once; one more fails at once with `Errc::too_many_waiters`.
+    /// None: no bound. 0: nobody waits, though opening a resource is still allowed.
+    std::optional<std::size_t> max_waiters = std::nullopt;
+
+    constexpr Limits limits() const noexcept { return {low, high, max_waiters}; }
+
+    constexpr void validate() const {
+        if (high == 0) throw std::invalid_argument{"weir: Watermark::high must be at least 1"};
+        if (low > high) throw std::invalid_argument{"weir: Watermark::low must not be above Watermark::high"};
+    }
+};
+
+/// No bound: an acquire that finds nothing idle always opens a resource and never waits for another's return.
+struct Unbounded {
+    using policy_slot = slot::Sizing;
+
+    constexpr Limits limits() const noexcept { return {}; }
+};
+
+}  // namespace weir

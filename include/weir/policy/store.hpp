@@ -1,0 +1,23 @@
+#pragma once
+// Where idle resources lie, and which of them is lent next.
+
+#include <weir/policy/slots.hpp>
+
+namespace weir {
+
+/// A lock-free stack on one 128-bit word: the latest returned is lent first. The default.
+struct TaggedStack {
+    using policy_slot = slot::Store;
+};
+
+/// The same order under a mutex: for debugging, and for processors without a 128-bit exchange.
+struct LockedStack {
+    using policy_slot = slot::Store;
+};
+
+/// The longest idle is lent first: spreads load evenly and keeps every connection warm, so none of them expires.
+struct LockedQueue {
+    using policy_slot = slot::Store;
+};
+
+}  // namespace weir

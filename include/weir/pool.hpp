@@ -1,0 +1,274 @@
+#pragma once
+
+#include <boost/asio/async_result.hpp>
+#include <boost/asio/deferred.hpp>
+#include <boost/system/result.hpp>
+#include <chrono>
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <tuple>
+#include <utility>
+#include <vector>
+#include <weir/connector.hpp>
+#include <weir/detail/async_waiter.hpp>
+#include <weir/detail/core.hpp>
+#include <weir/detail/deadline.hpp>
+#include <weir/detail/policy_set.hpp>
+#include <weir/error.hpp>
+#include <weir/fwd.hpp>
+#include <weir/lease.hpp>
+#include <weir/lifetime.hpp>
+#include <weir/stats.hpp>
+
+namespace weir {
+
+/// A pool of connections, or of any resource that is dear to make.
+///
+/// Lends each to one user at a time and opens new ones as its policies allow. Acquiring an idle resource and giving it
+/// back are lock-free, allocate nothing and read no clock; everything else is one short critical section, in which no
+/// user code runs. Who finds nothing waits in one line, threads and handlers alike, and is given what comes back:
+/// nobody is woken to find nothing.
+///
+/// `Policies` stand in any order, at most one for each slot; see `weir/policy/`. `Conn` is any move-constructible type;
+/// what cannot move is pooled as `std::unique_ptr<T>`.
+///
+/// Distinct objects: safe. Shared objects: safe, but for construction and destruction. It may be used from inside its
+/// connector, hooks, observers and handlers, and by stop callbacks of its lifetime.
+template <class Conn, class... Policies>
+class Pool {
+    static_assert(std::is_object_v<Conn> && std::is_move_constructible_v<Conn> && std::is_same_v<Conn, std::remove_cv_t<Conn>>,
+                  "a pool holds values that can be moved: for what cannot, write weir::Pool<std::unique_ptr<T>>");
+
+    using Set = detail::PolicySet<Policies...>;
+    using Core = detail::Core<Conn, Set>;
+
+public:
+    using value_type = Conn;
+    using executor_type = boost::asio::any_io_executor;
+    using Setting = typename Set::Settings::Setting;
+    using Options = typename Set::Options;
+    using duration = std::chrono::steady_clock::duration;
+    using time_point = std::chrono::steady_clock::time_point;
+    template <class T>
+    using result = boost::system::result<T>;
+
+    /// A pool with a thread of its own for what needs an executor, started when something first does.
+    ///
+    /// Opens nothing yet. Throws `std::invalid_argument` naming the option that is wrong.
+    template <class Connector>
+    explicit Pool(Connector connector, Options options = {})
+        : core_{Core::make({}, std::move(connector), std::move(options))} {}
+
+    /// A pool whose awaitable connectors and hooks run on `executor`, and by default its handlers too.
+    ///
+    /// The executor's context may be shut down before or after the pool.
+    template <class Connector>
+    Pool(executor_type executor, Connector connector, Options options = {})
+        : core_{Core::make(checked(std::move(executor)), std::move(connector), std::move(options))} {}
+
+    Pool(Pool const&) = delete;
+    Pool& operator=(Pool const&) = delete;
+
+    /// Closes, and waits for nothing: leases may outlive the pool. What is idle is closed on this thread.
+    ~Pool() { core_->close(detail::Where::here); }
+
+    /// Waits for a resource and lends it.
+    ///
+    /// Idle: lent at once. Otherwise one is opened if `high` allows, on this thread if the connector is plain; else the
+    /// call waits in line, at most as long as the waiting policy says, for everything together.
+    ///
+    /// Throws `boost::system::system_error` with
+    /// - Errc::closed: the pool was closed, before or during the wait;
+    /// - Errc::timed_out: the time is up; the text says what the pool was busy with;
+    /// - Errc::too_many_waiters: `max_waiters` others wait already;
+    /// and what the connector threw, or the error it returned, when the connect that was started for this call failed.
+    Lease<Conn> acquire() {
+        if (auto lease = core_->take(detail::Where::here)) return lease;
+        detail::Failure failure;
+        auto lease = core_->acquire(detail::after(now(), core_->options().wait.timeout), failure);
+        if (!lease) raise(failure);
+        return lease;
+    }
+
+    /// Lends an idle one, or says `Errc::exhausted`. Never waits, never connects on this thread; when there is room it
+    /// has one opened in the background, so that a later try can succeed.
+    result<Lease<Conn>> try_acquire() {
+        if (auto lease = core_->take(detail::Where::on_worker)) return lease;
+        detail::Failure failure;
+        return answer(core_->try_acquire(failure), failure);
+    }
+
+    /// As `acquire`, with a time of its own and errors as codes. With none left an idle one is still lent. Exceptions
+    /// of the connector that are no `system_error` leave as exceptions.
+    result<Lease<Conn>> try_acquire_for(duration wait) { return try_acquire_until(detail::after(now(), wait)); }
+
+    result<Lease<Conn>> try_acquire_until(time_point deadline) {
+        if (auto lease = core_->take(detail::Where::here)) return lease;
+        detail::Failure failure;
+        return answer(core_->acquire(deadline, failure), failure);
+    }
+
+    /// Waits for a resource and lends it.
+    ///
+    /// Idle: lent at once. Otherwise one is opened in the background if `high` allows, and the call stands in line for
+    /// whatever comes first.
+    ///
+    /// Completes with `void(error_code, Lease<Conn>)`, on the handler's associated executor, else on the pool's; never
+    /// from inside this call:
+    /// - success: the lease holds a resource;
+    /// - Errc::closed: the pool was closed, before or during the wait;
+    /// - Errc::timed_out: the waiting policy's time is up;
+    /// - Errc::too_many_waiters: `max_waiters` others wait already;
+    /// - operation_aborted: cancelled (terminal, partial, total; nothing is lost);
+    /// - the connector's error, or Errc::connect_failed for an exception that carries none.
+    ///
+    /// A completion that is destroyed uncalled gives its lease back. The pool may be destroyed while this is
+    /// outstanding. The time counts from when the operation is launched.
+    template <class Token = boost::asio::deferred_t>
+    auto async_acquire(Token&& token = {}) {
+        return async_acquire_for(core_->options().wait.timeout, std::forward<Token>(token));
+    }
+
+    /// As `async_acquire`, with a time of its own.
+    template <class Token = boost::asio::deferred_t>
+    auto async_acquire_for(duration wait, Token&& token = {}) {
+        return boost::asio::async_initiate<Token, void(boost::system::error_code, Lease<Conn>)>(
+            AcquireInitiation{core_, wait}, token);
+    }
+
+    /// All that are idle now, the next to be lent first.
+    std::vector<Lease<Conn>> acquire_idle() { return core_->acquire_idle(); }
+
+    /// One round of maintenance now, on this thread: closes expired ones, the coldest first, at most half of what is
+    /// idle. The pool does so by itself; this is for those who cannot wait.
+    void sweep() { core_->sweep(detail::Where::here); }
+
+    /// Ends the pool: whoever acquires or waits gets `Errc::closed`, what is idle is closed, and the call waits until
+    /// nothing is open and nothing of the pool runs any more, leases, connects in flight and `Lifetime`s included.
+    ///
+    /// True when all that has ended; false at the deadline, and the pool is closed all the same: what comes back later
+    /// is closed then. May be called again, from several threads, and from the pool's own connector, hooks, handlers
+    /// and observers, or a resource's destructor: there it waits for nothing and says whether all has ended.
+    bool close(duration wait = std::chrono::seconds{10}) {
+        auto const deadline = detail::after(now(), wait);
+        core_->close(detail::Where::on_worker);
+        return core_->await_end(deadline);
+    }
+
+    /// As `close`, within 10 seconds, completing with `void(error_code)`:
+    /// - success: all has ended;
+    /// - Errc::timed_out: the deadline came first; the pool is closed all the same;
+    /// - operation_aborted: this wait was cancelled; the close stands.
+    template <class Token = boost::asio::deferred_t>
+    auto async_close(Token&& token = {}) {
+        return async_close_for(std::chrono::seconds{10}, std::forward<Token>(token));
+    }
+
+    /// As `async_close`, with a deadline of its own.
+    template <class Token = boost::asio::deferred_t>
+    auto async_close_for(duration wait, Token&& token = {}) {
+        return boost::asio::async_initiate<Token, void(boost::system::error_code)>(CloseInitiation{core_, wait}, token);
+    }
+
+    /// Whether closing has begun.
+    bool closed() const noexcept { return core_->closed(); }
+
+    /// A consistent snapshot. Takes the lock; linear in the most slots ever open.
+    Stats stats() const { return core_->stats(); }
+
+    /// The latest attempt to open a resource that failed.
+    std::optional<ConnectFailure> last_connect_failure() const { return core_->last_failure(); }
+
+    /// A token that says when closing begins, and holds back its end.
+    Lifetime lifetime() const { return core_->lifetime(); }
+
+    /// The executor it was made with, or that of its own thread, which this starts.
+    executor_type get_executor() const noexcept { return core_->executor().get(); }
+
+private:
+    static time_point now() noexcept { return std::chrono::steady_clock::now(); }
+
+    static executor_type checked(executor_type executor) {
+        if (!executor) throw std::invalid_argument{"weir: Pool: executor must not be empty"};
+        return executor;
+    }
+
+    static result<Lease<Conn>> answer(Lease<Conn> lease, detail::Failure const& failure) {
+        if (lease) return lease;
+        if (failure.is_foreign_exception()) failure.raise();
+        return failure.code;
+    }
+
+    [[noreturn]] void raise(detail::Failure const& failure) const {
+        if (failure.exception || failure.code != Errc::timed_out) failure.raise();
+        throw boost::system::system_error{failure.code, busy_with()};
+    }
+
+    std::string busy_with() const {
+        Stats const s = stats();
+        std::string text = "open " + std::to_string(s.open) + " of " + std::to_string(s.high) + ", idle " +
+                           std::to_string(s.idle) + ", leased " + std::to_string(s.leased) + ", connecting " +
+                           std::to_string(s.connecting) + ", closing " + std::to_string(s.closing) + ", waiting " +
+                           std::to_string(s.waiting);
+        if (auto const failure = last_connect_failure()) {
+            auto const ago = std::chrono::duration_cast<std::chrono::milliseconds>(now() - failure->when);
+            text += "; last connect failure " + std::to_string(ago.count()) + " ms ago: " + failure->text;
+        }
+        return text;
+    }
+
+    struct LeaseResult {
+        static std::tuple<boost::system::error_code, Lease<Conn>> of(Core& core, detail::Waiter& waiter) noexcept {
+            detail::Failure failure;
+            auto lease = core.outcome(waiter, failure);
+            return {failure.code, std::move(lease)};
+        }
+    };
+
+    struct EndResult {
+        static std::tuple<boost::system::error_code> of(Core&, detail::Waiter& waiter) noexcept {
+            return {waiter.failure.code};
+        }
+    };
+
+    // Kept by deferred operations, which may be launched after the pool has gone.
+    struct AcquireInitiation {
+        std::shared_ptr<Core> core;
+        duration wait;
+
+        template <class Handler>
+        void operator()(Handler&& handler) const {
+            using Plain = std::decay_t<Handler>;
+            if (auto lease = core->take(detail::Where::on_worker))
+                return detail::complete_now(*core, Plain{std::forward<Handler>(handler)}, boost::system::error_code{},
+                                            std::move(lease));
+            detail::AsyncWaiter<Core, Plain, LeaseResult>::start(
+                core, Plain{std::forward<Handler>(handler)}, detail::after(now(), wait),
+                [](Core& c, detail::Waiter& waiter) { return c.join(waiter); });
+        }
+    };
+
+    struct CloseInitiation {
+        std::shared_ptr<Core> core;
+        duration wait;
+
+        template <class Handler>
+        void operator()(Handler&& handler) const {
+            using Plain = std::decay_t<Handler>;
+            detail::AsyncWaiter<Core, Plain, EndResult>::start(
+                core, Plain{std::forward<Handler>(handler)}, detail::after(now(), wait),
+                [](Core& c, detail::Waiter& waiter) {
+                    c.close(detail::Where::on_worker);
+                    c.await_end(waiter);
+                    return true;
+                });
+        }
+    };
+
+    std::shared_ptr<Core> const core_;
+};
+
+}  // namespace weir

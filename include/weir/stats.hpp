@@ -1,0 +1,49 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+
+namespace weir {
+
+/// What a pool holds and has done: one consistent snapshot.
+///
+/// At every moment `open == connecting + idle + leased + closing`.
+struct Stats {
+    using duration = std::chrono::steady_clock::duration;
+
+    // Gauges.
+    std::uint64_t high = 0;        ///< the most that may be open
+    std::uint64_t open = 0;        ///< all that count against `high`
+    std::uint64_t connecting = 0;  ///< being opened
+    std::uint64_t idle = 0;        ///< parked
+    std::uint64_t leased = 0;      ///< lent, or granted to an acquire that has not taken it yet
+    std::uint64_t closing = 0;     ///< being closed
+    std::uint64_t waiting = 0;     ///< acquires that may not open one now; those whose own is being opened do not count
+
+    // Counters, since the pool was made.
+    std::uint64_t acquired = 0;          ///< leases given out
+    std::uint64_t waited = 0;            ///< acquires that had to wait, counted when the wait begins
+    std::uint64_t timed_out = 0;         ///< acquires that ended at their deadline
+    std::uint64_t cancelled = 0;         ///< async acquires that were cancelled
+    std::uint64_t rejected = 0;          ///< acquires refused because too many wait
+    std::uint64_t connected = 0;         ///< resources opened
+    std::uint64_t connect_failed = 0;    ///< attempts that failed
+    std::uint64_t settings_applied = 0;  ///< hooks `apply` run
+    std::uint64_t settings_reset = 0;    ///< hooks `reset` run
+
+    // Ends, each of exactly one cause; see `Cause`.
+    std::uint64_t closed_idle = 0;
+    std::uint64_t closed_age = 0;
+    std::uint64_t closed_unhealthy = 0;
+    std::uint64_t closed_discarded = 0;
+    std::uint64_t closed_excess = 0;
+    std::uint64_t closed_stale = 0;
+    std::uint64_t closed_drained = 0;
+    std::uint64_t detached = 0;  ///< taken out of the pool for good
+
+    // Sums.
+    duration wait_time{};     ///< of all waits that have ended, whatever their outcome
+    duration connect_time{};  ///< of all successful attempts
+};
+
+}  // namespace weir
