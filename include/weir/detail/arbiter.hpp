@@ -194,21 +194,15 @@ public:
 
     // ---- Operations in the background ------------------------------------------------------------------------------
 
-    /// Notes the task that connects a slot; false when the pool has closed: then it is not to be started.
-    bool connects_with(SlotBase& slot, std::shared_ptr<Task> task) noexcept {
-        std::lock_guard const lock{this->mutex_};
-        if (!this->closed_) slot.task = std::move(task);
-        return !this->closed_;
-    }
-
-    /// Notes the task that recycles a slot, with a time limit of its own.
-    void recycles_with(SlotBase& slot, std::shared_ptr<Task> task, Orders& orders) noexcept {
-        begin_task(slot, Operation::recycling, std::move(task), orders);
-    }
-
-    /// Notes the task that closes a resource, with a time limit of its own.
-    void closes_with(SlotBase& slot, std::shared_ptr<Task> task, Orders& orders) noexcept {
-        begin_task(slot, Operation::closing, std::move(task), orders);
+    /// Notes the task that runs an operation of a slot; false when the pool has closed and it is not to be run. Recycling
+    /// and closing have a time limit from now, a connect has had it since its slot was reserved.
+    bool begin_task(SlotBase& slot, Operation operation, std::shared_ptr<Task> task, Orders& orders) noexcept {
+        auto const now = std::chrono::steady_clock::now();
+        Lock const lock{*this, orders};
+        if (operation != Operation::connecting) this->begin_operation(slot, operation, now);
+        if (this->closed_ && operation != Operation::closing) return false;
+        slot.task = std::move(task);
+        return true;
     }
 
     /// A connect in the background has filled its slot.
@@ -402,14 +396,6 @@ public:
     void set_self(std::weak_ptr<void> self) noexcept { this->self_ = std::move(self); }
 
 private:
-    void begin_task(SlotBase& slot, Operation operation, std::shared_ptr<Task> task, Orders& orders) noexcept {
-        auto const now = std::chrono::steady_clock::now();
-        Lock const lock{*this, orders};
-        slot.task = std::move(task);
-        if (this->closed_ && operation == Operation::recycling) orders.push_cancel(slot.task);
-        this->begin_operation(slot, operation, now);
-    }
-
     void end_early(Waiter& waiter, boost::system::error_code why) noexcept {
         if (waiter.place != Waiter::Place::draining)
             ++(why == Errc::timed_out ? this->ledger_.counts.timed_out : this->ledger_.counts.cancelled);

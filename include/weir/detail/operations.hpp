@@ -1,6 +1,7 @@
 #pragma once
 // What a pool does: calls the connector, its hooks and observers, as the arbiter orders.
 
+#include <boost/asio/this_coro.hpp>
 #include <boost/system/errc.hpp>
 #include <memory>
 #include <utility>
@@ -167,54 +168,66 @@ protected:
 private:
     // ---- Opening ---------------------------------------------------------------------------------------------------
 
-    /// Ends a task that fills, or tidies up, a slot: exactly once, also when its context destroys it unfinished.
-    template <void (Operations::*ended)(Resource&, Failure, Orders&)>
-    class Done {
+    using Ended = void (Operations::*)(Resource&, Failure, Orders&);
+
+    /// Sees a task to its end: exactly once, also when its context destroys it unfinished.
+    class Listener final : public Task::Listener {
     public:
-        Done(std::shared_ptr<Operations> self, Resource& slot) noexcept : self_{std::move(self)}, slot_{&slot} {}
-        Done(Done&&) noexcept = default;
-        ~Done() {
+        Listener(std::shared_ptr<Operations> self, Resource& slot, Ended then) noexcept
+            : self_{std::move(self)}, slot_{&slot}, then_{then} {}
+        ~Listener() override {
             if (self_) end({boost::asio::error::operation_aborted, {}});
         }
 
-        void operator()(std::exception_ptr exception) { end(exception ? Failure::of(exception) : Failure{}); }
-
-        /// Was never started: whoever made it sees to the end himself. False when it has ended already.
-        bool give_up() noexcept { return std::exchange(self_, nullptr) != nullptr; }
+        void ended(std::exception_ptr exception) noexcept override {
+            end(exception ? Failure::of(std::move(exception)) : Failure{});
+        }
 
     private:
         void end(Failure failure) noexcept {
             auto const self = std::exchange(self_, nullptr);
             Orders orders;
-            (self.get()->*ended)(*slot_, std::move(failure), orders);
+            (self.get()->*then_)(*slot_, std::move(failure), orders);
             self->carry_out(std::move(orders), Where::on_worker);
         }
 
         std::shared_ptr<Operations> self_;
         Resource* slot_;
+        Ended then_;
     };
 
-    void connect(Resource& slot, Orders& orders) noexcept {
-        if (supply_->connects == Shape::plain) {
-            slot.job = {&connect_job, static_cast<SlotBase*>(&slot)};
-            if (workers_->submit(slot.job)) return;
-            auto const no_thread = boost::system::errc::make_error_code(boost::system::errc::resource_unavailable_try_again);
-            return connect_ended(slot, {no_thread, {}}, orders);
-        }
-        Done<&Operations::connect_ended> done{this->shared_from_this(), slot};
+    /// Runs an operation of a slot as a task. One that cannot be started has ended at once.
+    void start_task(Resource& slot, Operation kind, boost::asio::awaitable<void> (Operations::*operate)(Resource&),
+                    Ended then, Orders& orders) noexcept {
+        bool handed_over = false;
         try {
             if (executor_gone_) throw boost::system::system_error{boost::asio::error::operation_aborted};
+            auto const self = this->shared_from_this();
             auto const task = std::make_shared<Task>(executor_.get());
-            if (!arbiter_.connects_with(slot, task)) throw boost::system::system_error{Errc::closed};
-            task->start(
-                [self = this->shared_from_this(), &slot, task]() -> boost::asio::awaitable<void> {
-                    ConnectContext const context{self->lifetime(), slot.deadline, task->executor()};
-                    co_await self->supply_->async_connect(slot, context);
-                },
-                std::move(done));
+            Task::Operation operation = [self, &slot, operate] { return (self.get()->*operate)(slot); };
+            if (!arbiter_.begin_task(slot, kind, task, orders)) throw boost::system::system_error{Errc::closed};
+            auto listener = std::make_unique<Listener>(self, slot, then);
+            handed_over = true;
+            task->start(std::move(operation), std::move(listener));
         } catch (...) {
-            if (done.give_up()) connect_ended(slot, Failure::current(), orders);
+            if (!handed_over) (this->*then)(slot, Failure::current(), orders);
         }
+    }
+
+    void connect(Resource& slot, Orders& orders) noexcept {
+        if (supply_->connects == Shape::awaitable)
+            return start_task(slot, Operation::connecting, &Operations::connect_task, &Operations::connect_ended, orders);
+        slot.job = {&connect_job, static_cast<SlotBase*>(&slot)};
+        if (workers_->submit(slot.job)) return;
+        auto const no_thread = boost::system::errc::make_error_code(boost::system::errc::resource_unavailable_try_again);
+        connect_ended(slot, {no_thread, {}}, orders);
+    }
+
+    boost::asio::awaitable<void> connect_task(Resource& slot) {
+        // g++ 12 destroys an aggregate twice that is made in an expression that awaits: the executor first.
+        auto const executor = co_await boost::asio::this_coro::executor;
+        ConnectContext const context{lifetime(), slot.deadline, executor};
+        co_await supply_->async_connect(slot, context);
     }
 
     static void connect_job(void* argument) noexcept {
@@ -266,18 +279,13 @@ private:
             slot.job = {&close_job, static_cast<SlotBase*>(&slot)};
             if (workers_->submit(slot.job)) return;
         }
-        if (supply_->closes != Shape::awaitable) return close_here(slot, orders);
-        Done<&Operations::close_ended> done{this->shared_from_this(), slot};
-        try {
-            if (executor_gone_) throw boost::system::system_error{boost::asio::error::operation_aborted};
-            auto const task = std::make_shared<Task>(executor_.get());
-            arbiter_.closes_with(slot, task, orders);
-            task->start([self = this->shared_from_this(), &slot]() { return self->supply_->async_close(*slot.conn()); },
-                        std::move(done));
-        } catch (...) {
-            if (done.give_up()) close_ended(slot, {}, orders);
-        }
+        if (supply_->closes == Shape::awaitable)
+            start_task(slot, Operation::closing, &Operations::close_task, &Operations::close_ended, orders);
+        else
+            close_here(slot, orders);
     }
+
+    boost::asio::awaitable<void> close_task(Resource& slot) { co_await supply_->async_close(*slot.conn()); }
 
     static void close_job(void* argument) noexcept {
         auto& slot = static_cast<Resource&>(*static_cast<SlotBase*>(argument));
@@ -310,21 +318,13 @@ private:
     void recycle_as_task(Resource& slot) noexcept {
         auto const self = this->shared_from_this();
         Orders orders;
-        Done<&Operations::recycle_ended> done{self, slot};
-        try {
-            if (executor_gone_) throw boost::system::system_error{boost::asio::error::operation_aborted};
-            auto const task = std::make_shared<Task>(executor_.get());
-            arbiter_.recycles_with(slot, task, orders);
-            task->start(
-                [self, &slot]() -> boost::asio::awaitable<void> {
-                    bool const clean = co_await self->supply_->async_recycle(*slot.conn());
-                    if (!clean) throw boost::system::system_error{Errc::connect_failed};
-                },
-                std::move(done));
-        } catch (...) {
-            if (done.give_up()) recycle_ended(slot, Failure::current(), orders);
-        }
+        start_task(slot, Operation::recycling, &Operations::recycle_task, &Operations::recycle_ended, orders);
         carry_out(std::move(orders), Where::here);
+    }
+
+    boost::asio::awaitable<void> recycle_task(Resource& slot) {
+        bool const clean = co_await supply_->async_recycle(*slot.conn());
+        if (!clean) throw boost::system::system_error{Errc::connect_failed};
     }
 
     void recycle_ended(Resource& slot, Failure failure, Orders& orders) noexcept {

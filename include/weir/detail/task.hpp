@@ -11,6 +11,7 @@
 #include <boost/asio/strand.hpp>
 #include <boost/system/system_error.hpp>
 #include <exception>
+#include <functional>
 #include <memory>
 #include <utility>
 
@@ -18,21 +19,29 @@ namespace weir::detail {
 
 class Task : public std::enable_shared_from_this<Task> {
 public:
+    using Operation = std::function<boost::asio::awaitable<void>()>;
+
+    /// Told once how an operation ended; destroyed untold when the executor's context went first.
+    class Listener {
+    public:
+        virtual ~Listener() = default;
+        virtual void ended(std::exception_ptr) noexcept = 0;
+    };
+
     explicit Task(boost::asio::any_io_executor const& executor) : strand_{boost::asio::make_strand(executor)} {}
 
     boost::asio::any_io_executor executor() const { return strand_; }
 
-    /// Runs `operate()`, an `awaitable<void>`, and then calls `done(exception_ptr)`, or destroys `done` uncalled when
-    /// the executor's context goes first. Throws when the executor does not take it; then `done` is destroyed.
-    template <class Operate, class Done>
-    void start(Operate operate, Done done) {
-        boost::asio::post(strand_, [self = shared_from_this(), operate = std::move(operate),
-                                    done = std::move(done)]() mutable {
-            // The frame first: what runs in it is not a temporary of the expression that awaits it.
-            auto frame = run(self, std::move(operate));
+    /// Starts the operation. Throws when the executor does not take it; then the listener has been destroyed.
+    void start(Operation operation, std::unique_ptr<Listener> listener) {
+        boost::asio::post(strand_, [self = shared_from_this(), operation = std::move(operation),
+                                    listener = std::move(listener)]() mutable {
             auto const slot = self->signal_.slot();
+            // The frame first: g++ 12 is not to be trusted with what is made inside the expression that awaits it.
+            auto frame = run(self, std::move(operation));
             boost::asio::co_spawn(self->strand_, std::move(frame),
-                                  boost::asio::bind_cancellation_slot(slot, std::move(done)));
+                                  boost::asio::bind_cancellation_slot(
+                                      slot, [told = std::move(listener)](std::exception_ptr e) { told->ended(e); }));
         });
     }
 
@@ -55,11 +64,11 @@ public:
     std::shared_ptr<Task> next{};  // in a chain of those to cancel
 
 private:
-    template <class Operate>
-    static boost::asio::awaitable<void> run(std::shared_ptr<Task> self, Operate operate) {
+    // The types here are the same for every pool, so a translation unit compiles this once.
+    static boost::asio::awaitable<void> run(std::shared_ptr<Task> self, Operation operation) {
         self->begun_ = true;
         if (self->cancelled_) throw boost::system::system_error{boost::asio::error::operation_aborted};
-        co_await operate();
+        co_await operation();
     }
 
     boost::asio::strand<boost::asio::any_io_executor> strand_;
