@@ -1,7 +1,7 @@
 #pragma once
 // Who gets what: every decision of a pool.
 
-#include <weir/detail/state.hpp>
+#include <weir/detail/slot_events.hpp>
 
 namespace weir::detail {
 
@@ -27,8 +27,8 @@ enum class Answer {
 /// Decides under the mutex and acts never: it opens nothing, closes nothing and calls nobody. What is to be done
 /// stands in `Orders`, for the core to carry out when the mutex is free.
 template <class Conn, class P>
-class Arbiter : private State<Conn, P> {
-    using Base = State<Conn, P>;
+class Arbiter : public SlotEvents<Conn, P> {
+    using Base = SlotEvents<Conn, P>;
     using typename Base::Lock;
 
 public:
@@ -162,113 +162,6 @@ public:
         return fresh.reversed();
     }
 
-    // ---- Returning -------------------------------------------------------------------------------------------------
-
-    /// What becomes of a resource whose lease, and whose `recycle`, has ended.
-    Fate come_back(SlotBase& slot, Told told, Orders& orders) noexcept {
-        auto const now = std::chrono::steady_clock::now();
-        Lock const lock{*this, orders};
-        return this->settle_slot(slot, told, now, orders);
-    }
-
-    /// Has a resource closed that its holder, or a hook, wants gone.
-    void give_up(SlotBase& slot, Cause cause, Orders& orders) noexcept {
-        Lock const lock{*this, orders};
-        this->begin_close(slot, cause, orders);
-    }
-
-    /// A resource has been closed and destroyed: its slot is free.
-    void vacated(SlotBase& slot, Orders& orders) noexcept {
-        Lock const lock{*this, orders};
-        this->end_operation(slot, orders);
-        this->ledger_.closed(slot.cause);
-        this->free(slot, orders);
-    }
-
-    /// A resource has been taken out for good.
-    void detached(SlotBase& slot, Orders& orders) noexcept {
-        Lock const lock{*this, orders};
-        this->ledger_.detached();
-        this->free(slot, orders);
-    }
-
-    // ---- Operations in the background ------------------------------------------------------------------------------
-
-    /// Notes the task that runs an operation of a slot; false when the pool has closed and it is not to be run. Recycling
-    /// and closing have a time limit from now, a connect has had it since its slot was reserved.
-    bool begin_task(SlotBase& slot, Operation operation, std::shared_ptr<Task> task, Orders& orders) noexcept {
-        auto const now = std::chrono::steady_clock::now();
-        Lock const lock{*this, orders};
-        if (operation != Operation::connecting) this->begin_operation(slot, operation, now);
-        if (this->closed_ && operation != Operation::closing) return false;
-        slot.task = std::move(task);
-        return true;
-    }
-
-    /// A connect in the background has filled its slot.
-    void connected(SlotBase& slot, Orders& orders) noexcept {
-        auto const now = std::chrono::steady_clock::now();
-        Lock const lock{*this, orders};
-        this->ledger_.connected(now - slot.started);
-        if (this->end_operation(slot, orders)) {
-            this->end_attempt(slot);
-            this->settle_slot(slot, Told::yes, now, orders);
-        } else {
-            this->begin_close(slot, Cause::unhealthy, orders);
-        }
-        this->open_for_waiters(now, orders);
-    }
-
-    /// A connect in the background has failed: its owner is told, and its slot goes to the next.
-    void connect_failed(SlotBase& slot, Failure const& failure, ConnectFailure&& note, Orders& orders) noexcept {
-        Lock const lock{*this, orders};
-        if (this->end_operation(slot, orders)) {
-            Waiter* const owner = slot.owner;
-            this->end_attempt(slot);
-            this->note_failure(std::move(note));
-            if (owner) this->dismiss(*owner, failure, orders);
-        }
-        this->ledger_.vacate_connecting();
-        this->free(slot, orders);
-    }
-
-    /// A recycle in the background has ended; false when it took too long.
-    bool recycled(SlotBase& slot, Orders& orders) noexcept {
-        Lock const lock{*this, orders};
-        return this->end_operation(slot, orders);
-    }
-
-    /// A connect on the acquirer's own thread has filled its slot: his, unless it came too late. The error is then why.
-    boost::system::error_code connected_here(Waiter const& waiter, SlotBase& slot, Orders& orders) noexcept {
-        auto const now = std::chrono::steady_clock::now();
-        Lock const lock{*this, orders};
-        this->ledger_.connected(now - slot.started);
-        boost::system::error_code late{};
-        if (this->closed_) {
-            this->begin_close(slot, Cause::drained, orders);
-            late = Errc::closed;
-        } else if (now >= slot.deadline) {
-            this->note_failure({Errc::timed_out, {}, now});
-            this->begin_close(slot, Cause::unhealthy, orders);
-            late = Errc::timed_out;
-        } else if (now >= waiter.deadline) {
-            ++this->ledger_.counts.timed_out;
-            this->settle_slot(slot, Told::yes, now, orders);
-            late = Errc::timed_out;
-        } else {
-            lend(slot);
-        }
-        this->open_for_waiters(now, orders);
-        return late;
-    }
-
-    void connect_here_failed(SlotBase& slot, ConnectFailure&& note, Orders& orders) noexcept {
-        Lock const lock{*this, orders};
-        this->note_failure(std::move(note));
-        this->ledger_.vacate_connecting();
-        this->free(slot, orders);
-    }
-
     // ---- Time ------------------------------------------------------------------------------------------------------
 
     /// What was due by `now` is done, and when to come again is in `orders.alarm`. Holds back the end of a close until
@@ -317,8 +210,12 @@ public:
         Lock const lock{*this, orders};
         if (this->closed_) return false;
         this->closed_ = true;
-        for (Chain idle = this->store_.seal(); SlotBase* const slot = idle.pop();)
+        this->closed_at_ = std::chrono::steady_clock::now();
+        for (Chain idle = this->store_.seal(); SlotBase* const slot = idle.pop();) {
+            ++this->sealed_;
+            slot->sealed = true;
             this->begin_close(*slot, Cause::drained, orders);
+        }
         this->queue_.for_each([&](Waiter& waiter) {
             if (waiter.place != Waiter::Place::draining) this->dismiss(waiter, {Errc::closed, {}}, orders);
         });
@@ -334,13 +231,23 @@ public:
         this->queue_.join(waiter, Waiter::Place::draining);
     }
 
-    /// Waits as a thread; true when all has ended.
+    /// Waits as a thread; true when all has ended. What was idle is given a moment to close even if there is no time:
+    /// a close without one is how people ask for just that.
     bool await_end(time_point until) {
         std::unique_lock lock{this->mutex_};
         auto const ended = [this] { return this->ended_; };
-        if (until != time_point::max()) return this->drained_.wait_until(lock, until, ended);
-        this->drained_.wait(lock, ended);
-        return true;
+        if (until == time_point::max()) {
+            this->drained_.wait(lock, ended);
+        } else if (!this->drained_.wait_until(lock, until, ended)) {
+            auto const moment = this->closed_at_ + std::chrono::milliseconds{250};
+            this->drained_.wait_until(lock, moment, [this] { return this->sealed_ == 0; });
+        }
+        return this->ended_;
+    }
+
+    bool has_ended() const noexcept {
+        std::lock_guard const lock{this->mutex_};
+        return this->ended_;
     }
 
     /// Whether this thread runs inside a task of ours.

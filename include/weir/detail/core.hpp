@@ -175,7 +175,7 @@ public:
     /// Waits for it as a thread; true when all has ended. Not at all inside what the pool itself calls.
     bool await_end(time_point until) {
         bool const inside = Inside::of(this) || this->arbiter_.runs_a_task_here();
-        return this->arbiter_.await_end(inside ? time_point::min() : until);
+        return inside ? this->arbiter_.has_ended() : this->arbiter_.await_end(until);
     }
 
     /// Waits for it as a handler.

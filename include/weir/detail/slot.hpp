@@ -46,6 +46,7 @@ struct alignas(cache_line) SlotBase {
     // Touched only while it is being opened, closed or tidied up. Guarded by the core's mutex, but for the job.
     Operation operation = Operation::none;
     bool overrun = false;           // its operation outlived its deadline: what it yields is closed
+    bool sealed = false;            // was idle when the pool closed
     Waiter* owner = nullptr;        // the acquire that this connect was started for, if it still waits
     std::shared_ptr<Task> task{};   // the awaitable operation in flight
     Job job{};                      // the plain operation in flight

@@ -332,6 +332,8 @@ protected:
     std::condition_variable drained_;
     std::atomic<bool> closed_{false};  // also read without the mutex
     bool ended_ = false;
+    time_point closed_at_{};
+    std::size_t sealed_ = 0;  // those that were idle when the close began, and are not closed yet
 };
 
 }  // namespace weir::detail

@@ -1,0 +1,126 @@
+#!/bin/sh
+# From a fresh Debian 12 to a running weir; see --help. POSIX sh, from any directory.
+set -eu
+
+usage() {
+    cat <<'TEXT'
+usage: sh cmake/setup.sh <mode>
+
+  demo         install what is missing, build the examples (release) in build/demo,
+               run the first one, then the query service on SQLite for five seconds
+  test         install what is missing, build all tests (release) in build/test, run them
+  ci-packages  only install what .ci/run needs beyond that
+  --help       this text
+
+Packages come from Debian by apt-get, as root or through sudo, and only when one is missing.
+TEXT
+}
+
+fail() {
+    echo "setup.sh: $*" >&2
+    exit 1
+}
+
+build_packages="g++ cmake ninja-build libboost1.81-dev"
+demo_packages="$build_packages libsqlite3-dev libpq-dev"
+test_packages="$build_packages libboost-context1.81-dev libgtest-dev libgmock-dev"
+ci_packages="$demo_packages $test_packages libbenchmark-dev clang-14 libclang-rt-14-dev
+    clang-format-14 clang-tidy-14 spin qemu-user g++-aarch64-linux-gnu googletest"
+
+root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
+# Asio is heavy on the compiler: as many jobs as processors, no more.
+jobs=$(nproc 2>/dev/null || echo 1)
+
+# The packages among the arguments that are not installed.
+missing_among() {
+    for package in "$@"; do
+        status=$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null || true)
+        [ "$status" = installed ] || printf '%s ' "$package"
+    done
+}
+
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then
+        "$@"
+    elif command -v sudo >/dev/null 2>&1; then
+        sudo "$@"
+    else
+        fail "to install packages run this as root, or install sudo"
+    fi
+}
+
+apt() {
+    as_root env DEBIAN_FRONTEND=noninteractive \
+        apt-get -q -y -o DPkg::Lock::Timeout=300 "$@" </dev/null
+}
+
+# Installs what is missing among the arguments; without anything missing apt-get is not called.
+need() {
+    command -v dpkg-query >/dev/null 2>&1 ||
+        fail "this is no Debian system; install the counterparts of: $*"
+    missing=$(missing_among "$@")
+    [ -n "$missing" ] || return 0
+    echo "== installing: $missing"
+    apt update
+    # shellcheck disable=SC2086 # a list of words
+    apt install --no-install-recommends $missing
+}
+
+# Debian's package would create a cluster and start a server on the default port. Told beforehand, it
+# only brings the programs; whoever needs a server runs one of their own.
+need_postgresql() {
+    [ -z "$(missing_among postgresql)" ] && return 0
+    need postgresql-common
+    as_root sed -i 's/^#\{0,1\} *create_main_cluster *=.*/create_main_cluster = false/' \
+        /etc/postgresql-common/createcluster.conf
+    need postgresql
+}
+
+configure() {
+    build=$1
+    shift
+    echo "== configuring $build"
+    cmake -S "$root" -B "$root/$build" -G Ninja -DCMAKE_BUILD_TYPE=Release "$@"
+}
+
+demo() {
+    # shellcheck disable=SC2086
+    need $demo_packages
+    configure build/demo -DWEIR_BUILD_TESTS=OFF -DWEIR_BUILD_BENCH=OFF -DWEIR_BUILD_EXAMPLES=ON
+    echo "== building the examples"
+    cmake --build "$root/build/demo" -j "$jobs" --target 01_first_pool 10_query_service
+    echo "== examples/01_first_pool"
+    "$root/build/demo/examples/01_first_pool"
+    echo "== examples/10_query_service --seconds 5"
+    "$root/build/demo/examples/10_query_service" --seconds 5
+}
+
+run_tests() {
+    # shellcheck disable=SC2086
+    need $test_packages
+    configure build/test -DWEIR_BUILD_TESTS=ON -DWEIR_BUILD_BENCH=OFF -DWEIR_BUILD_EXAMPLES=OFF
+    echo "== building the tests"
+    cmake --build "$root/build/test" -j "$jobs"
+    echo "== running the tests"
+    ctest --test-dir "$root/build/test" --output-on-failure --no-tests=error -j "$jobs"
+}
+
+[ $# -eq 1 ] || {
+    usage >&2
+    exit 2
+}
+case $1 in
+    demo) demo ;;
+    test) run_tests ;;
+    ci-packages)
+        # shellcheck disable=SC2086
+        need $ci_packages
+        need_postgresql
+        ;;
+    -h | --help) usage ;;
+    *)
+        echo "setup.sh: unknown mode '$1'" >&2
+        usage >&2
+        exit 2
+        ;;
+esac
