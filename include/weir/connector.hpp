@@ -32,7 +32,8 @@ struct ConnectContext {
     Lifetime lifetime{};
     /// When the attempt will have failed.
     std::chrono::steady_clock::time_point deadline{};
-    /// The pool's executor; inside an awaitable connector, a strand on it.
+    /// The pool's executor: what a resource with I/O of its own is to be made on. (An awaitable connector's own
+    /// executor, `co_await this_coro::executor`, is a strand on it that serves the one attempt.)
     boost::asio::any_io_executor executor{};
 };
 

@@ -82,7 +82,7 @@ public:
                 this->grant(waiter, *slot);
                 return Answer::granted;
             }
-            if (manner == Manner::connects_here && !orders.close.empty()) return Answer::ask_again;
+            if (!orders.close.empty()) return Answer::ask_again;  // there may be room when they are closed
             bool const may_open = queue.waiting() == 0 && ledger.has_room();
             if (manner == Manner::tries) {
                 // One at a time: a connect in flight that nobody has claimed is for whoever tries next.

@@ -12,6 +12,7 @@
 #include <memory>
 #include <optional>
 #include <tuple>
+#include <type_traits>
 #include <utility>
 #include <weir/detail/context_watch.hpp>
 #include <weir/detail/inside.hpp>
@@ -25,6 +26,16 @@
 namespace weir::detail {
 
 namespace asio = boost::asio;
+
+/// The executor that a handler is to run on. A pool's own loop is not started for one that names another.
+template <class Handler, class Core>
+auto executor_for(Handler const& handler, Core const& core) {
+    using Executor = asio::associated_executor_t<Handler, asio::any_io_executor>;
+    if constexpr (std::is_same_v<Executor, asio::any_io_executor>)
+        return Executor{asio::get_associated_executor(handler, core.executor().get())};
+    else
+        return Executor{asio::get_associated_executor(handler, asio::any_io_executor{})};
+}
 
 /// A handler with what it is to be called with: what an executor runs.
 template <class Handler, class... Args>
@@ -52,12 +63,12 @@ private:
 /// function, unless the handler has an immediate executor of its own that says otherwise.
 template <class Core, class Handler, class... Args>
 void complete_now(Core const& core, Handler handler, Args... args) {
-    auto const executor = asio::get_associated_executor(handler, core.executor().get());
+    auto const executor = executor_for(handler, core);
 #if BOOST_ASIO_VERSION >= 102700
     auto const immediate = asio::get_associated_immediate_executor(handler, executor);
-    asio::dispatch(immediate, Completion<Handler, Args...>{&core, std::move(handler), std::move(args)...});
+    asio::dispatch(immediate, Completion<Handler, Args...>{core.identity(), std::move(handler), std::move(args)...});
 #else
-    asio::post(executor, Completion<Handler, Args...>{&core, std::move(handler), std::move(args)...});
+    asio::post(executor, Completion<Handler, Args...>{core.identity(), std::move(handler), std::move(args)...});
 #endif
 }
 
@@ -76,7 +87,7 @@ public:
     /// Makes one and has `enter(core, waiter)` put it in line; when that says no, it has its outcome and completes.
     template <class Enter>
     static void start(std::shared_ptr<Core> core, Handler handler, time_point deadline, Enter enter) {
-        auto const executor = asio::get_associated_executor(handler, core->executor().get());
+        auto const executor = executor_for(handler, *core);
         auto cancellation = asio::get_associated_cancellation_slot(handler);
         NodeAllocator allocator{asio::get_associated_allocator(handler)};
 
@@ -117,7 +128,7 @@ public:
         if (pool_work_ && context_of(pool_work_->get_executor()) == &gone) pool_work_.reset();
     }
 
-    void abandon() noexcept override { destroy(); }
+    void abandon() noexcept override { destroy(NodeAllocator{asio::get_associated_allocator(handler_)}); }
 
 private:
     using NodeAllocator = typename std::allocator_traits<Allocator>::template rebind_alloc<AsyncWaiter>;
@@ -169,11 +180,12 @@ private:
 
     void complete() {
         // All is moved out and the node given up first: the handler may start its next operation in the same memory.
-        void const* const core = core_.get();
+        void const* const core = core_->identity();
         if (canceller_) asio::get_associated_cancellation_slot(handler_).clear();
         auto result = Result::of(*core_, *this);
+        NodeAllocator const allocator{asio::get_associated_allocator(handler_)};
         Handler handler{std::move(handler_)};
-        destroy();
+        destroy(allocator);
         Inside const inside{core};
         std::apply(std::move(handler), std::move(result));
     }
@@ -182,13 +194,12 @@ private:
         core_->cancel(*this);  // if it is in line still, summoned to try
         Failure none;
         if (granted) Lease<typename Core::value_type> const given_back = core_->outcome(*this, none);
-        destroy();
+        abandon();
     }
 
-    void destroy() noexcept {
+    void destroy(NodeAllocator allocator) noexcept {
         if (canceller_) canceller_->node = nullptr;
         auto const core = std::move(core_);  // after the node, which may be its last
-        NodeAllocator allocator{asio::get_associated_allocator(handler_)};
         this->~AsyncWaiter();
         NodeTraits::deallocate(allocator, this, 1);
     }

@@ -151,7 +151,7 @@ public:
         end_lease(slot);
         auto const self = this->shared_from_this();
         {
-            Inside const inside{this};
+            Inside const inside{identity()};
             slot.destroy();
         }
         Orders orders;
@@ -166,7 +166,7 @@ public:
         Orders orders;
         if (!this->arbiter_.close(orders)) return;
         {
-            Inside const inside{this};
+            Inside const inside{identity()};
             this->lifetimes_.stop();
         }
         this->carry_out(std::move(orders), where);
@@ -174,7 +174,7 @@ public:
 
     /// Waits for it as a thread; true when all has ended. Not at all inside what the pool itself calls.
     bool await_end(time_point until) {
-        bool const inside = Inside::of(this) || this->arbiter_.runs_a_task_here();
+        bool const inside = Inside::of(identity()) || this->arbiter_.runs_a_task_here();
         return inside ? this->arbiter_.has_ended() : this->arbiter_.await_end(until);
     }
 
@@ -188,6 +188,7 @@ public:
     // ---- Looking ---------------------------------------------------------------------------------------------------
 
     auto const& options() const noexcept { return this->options_; }
+    void const* identity() const noexcept { return static_cast<Base const*>(this); }
     bool closed() const noexcept { return this->arbiter_.closed(); }
     Stats stats() const { return this->arbiter_.stats(); }
     auto last_failure() const { return this->arbiter_.last_failure(); }
@@ -198,10 +199,12 @@ public:
         {
             std::lock_guard const lock{contexts_mutex_};
             if (std::find(contexts_.begin(), contexts_.end(), &context) != contexts_.end()) return;
-            contexts_.push_back(&context);
         }
         auto const self = std::static_pointer_cast<Core>(this->shared_from_this());
         boost::asio::use_service<ContextWatch>(context).add(std::shared_ptr<ContextUser>{self});
+        // Two threads may come here at once: to be told twice does no harm.
+        std::lock_guard const lock{contexts_mutex_};
+        contexts_.push_back(&context);
     }
 
 private:
@@ -288,7 +291,7 @@ private:
         Orders orders;
         this->arbiter_.context_gone(context, unheard, orders);
         while (Waiter* const waiter = unheard.pop()) {
-            Inside const inside{this};
+            Inside const inside{identity()};
             waiter->abandon();
         }
         this->carry_out(std::move(orders), Where::on_worker);

@@ -1,7 +1,6 @@
 #pragma once
 // What a pool does: calls the connector, its hooks and observers, as the arbiter orders.
 
-#include <boost/asio/this_coro.hpp>
 #include <boost/system/errc.hpp>
 #include <memory>
 #include <utility>
@@ -224,9 +223,7 @@ private:
     }
 
     boost::asio::awaitable<void> connect_task(Resource& slot) {
-        // g++ 12 destroys an aggregate twice that is made in an expression that awaits: the executor first.
-        auto const executor = co_await boost::asio::this_coro::executor;
-        ConnectContext const context{lifetime(), slot.deadline, executor};
+        ConnectContext const context{lifetime(), slot.deadline, executor_.get()};
         co_await supply_->async_connect(slot, context);
     }
 
@@ -372,10 +369,10 @@ private:
     static void sweep_job(void* argument) noexcept {
         auto& self = *static_cast<Operations*>(argument);
         auto const keep = self.sweeper_;
-        self.arbiter_.hold();
-        self.sweep(Where::here);
+        bool const held = self.arbiter_.hold();
+        if (held) self.sweep(Where::here);
         self.sweep_done();
-        self.unhold();
+        if (held) self.unhold();
     }
 
     void sweep_done() noexcept {

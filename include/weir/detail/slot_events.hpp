@@ -106,7 +106,7 @@ public:
             this->begin_close(slot, Cause::drained, orders);
             late = Errc::closed;
         } else if (now >= slot.deadline) {
-            this->note_failure({Errc::timed_out, {}, now});
+            this->note_overrun(now);
             this->begin_close(slot, Cause::unhealthy, orders);
             late = Errc::timed_out;
         } else if (now >= waiter.deadline) {

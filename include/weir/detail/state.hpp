@@ -152,10 +152,20 @@ protected:
             if (slot.operation != Operation::connecting) continue;
             Waiter* const owner = slot.owner;
             end_attempt(slot);
-            note_failure({Errc::timed_out, {}, now});
+            note_overrun(now);
             if (owner) dismiss(*owner, {Errc::timed_out, {}}, orders);
         }
         open_for_waiters(now, orders);
+    }
+
+    void note_overrun(time_point now) noexcept {
+        ConnectFailure failure{Errc::timed_out, {}, now};
+        try {
+            failure.text = "the connector took longer than its timeout";
+        } catch (...) {
+            // No memory for the text: the code says it too.
+        }
+        note_failure(std::move(failure));
     }
 
     void note_failure(ConnectFailure failure) noexcept {
