@@ -1,0 +1,44 @@
+#pragma once
+// What the processor asks for the least that a pool can do: two locked instructions on one cache line that nobody
+// else wants, one to acquire and one to return.
+
+#include <atomic>
+#include <cstdint>
+#include <weir/detail/word128.hpp>
+
+namespace bench {
+
+/// Two bare `lock cmpxchg16b`, each with the two loads that its expectation needs.
+class TwoCas16 {
+public:
+    void pair() noexcept {
+        change();
+        change();
+    }
+
+    /// How often it was changed.
+    std::uint64_t changes() const noexcept { return word_.load_high(); }
+
+private:
+    void change() noexcept {
+        auto seen = word_.load();
+        while (!word_.compare_exchange(seen, {seen.low, seen.high + 1})) {
+        }
+    }
+
+    alignas(64) weir::detail::Word128 word_{{}};
+};
+
+/// Two bare `xchg` of a pointer's size.
+class TwoExchanges {
+public:
+    void pair() noexcept { changes_ += word_.exchange(1) == 0 && word_.exchange(0) == 1 ? 2 : 0; }
+
+    std::uint64_t changes() const noexcept { return changes_; }
+
+private:
+    alignas(64) std::atomic<std::uint64_t> word_{0};
+    std::uint64_t changes_ = 0;
+};
+
+}  // namespace bench

@@ -1,0 +1,136 @@
+// Where a client's connections come from: the pool, or a new one for each request. Both look alike to the clients.
+#pragma once
+
+#include <atomic>
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/deferred.hpp>
+#include <boost/asio/io_context.hpp>
+#include <chrono>
+#include <cstdint>
+#include <iomanip>
+#include <memory>
+#include <sstream>
+#include <string>
+#include <utility>
+#include <weir/error.hpp>
+#include <weir/lease.hpp>
+#include <weir/lifetime.hpp>
+#include <weir/pool.hpp>
+
+#include "database.hpp"
+#include "options.hpp"
+
+namespace query_service {
+
+/// Leases from one pool. `get` and `async_get` fail with `weir::Errc::closed` once it is closed.
+template <class Backend>
+class Pooled {
+public:
+    using Conn = typename Backend::Conn;
+    using Handle = weir::Lease<Conn>;
+    static constexpr char const* name = "pool";
+
+    Pooled(boost::asio::io_context& io, Backend& backend, Options const& options)
+        : pool_(io.get_executor(), backend.connector(), settings(options)) {}
+
+    Handle get() { return pool_.acquire(); }
+
+    boost::asio::awaitable<Handle> async_get() {
+        auto [error, lease] = co_await pool_.async_acquire(boost::asio::as_tuple(boost::asio::deferred));
+        if (error) {
+            throw explained(error);
+        }
+        co_return std::move(lease);
+    }
+
+    void put(Handle handle) { handle.release(); }
+
+    boost::asio::awaitable<void> async_put(Handle handle) {
+        handle.release();
+        co_return;
+    }
+
+    /// Clients hold one: until the last of them has recorded its last request, the pool is not drained.
+    weir::Lifetime lifetime() const { return pool_.lifetime(); }
+
+    /// Nobody new is served, who holds a lease may end what it began. True when all were done in time.
+    bool close(std::chrono::steady_clock::duration patience) { return pool_.close(patience); }
+
+    std::uint64_t opened() const { return pool_.stats().connected; }
+
+    std::string gauges() const {
+        auto const stats = pool_.stats();
+        std::ostringstream out;
+        out << "open " << std::setw(3) << stats.open << "  idle " << std::setw(3) << stats.idle << "  leased "
+            << std::setw(3) << stats.leased << "  waiting " << std::setw(4) << stats.waiting;
+        return out.str();
+    }
+
+private:
+    static typename weir::Pool<Conn>::Options settings(Options const& options) {
+        return {.size = {.low = options.low, .high = options.high},
+                .idle = {.ttl = std::chrono::seconds{30}},
+                .wait = {.timeout = std::chrono::seconds{30}},
+                .connect = {.timeout = std::chrono::seconds{5}}};
+    }
+
+    /// An async acquire hands on the connector's code; its words are with the pool.
+    DatabaseError explained(boost::system::error_code error) const {
+        auto const failure = pool_.last_connect_failure();
+        return {error, failure && failure->error == error ? failure->text : error.message()};
+    }
+
+    weir::Pool<Conn> pool_;
+};
+
+/// What the pool is compared with: open, use, close, for every request.
+template <class Backend>
+class PerRequest {
+public:
+    using Conn = typename Backend::Conn;
+    using Handle = std::unique_ptr<Conn>;
+    static constexpr char const* name = "connection per request";
+
+    PerRequest(boost::asio::io_context&, Backend& backend, Options const&) : backend_(&backend) {}
+
+    Handle get() {
+        refuse_when_closed();
+        auto handle = std::make_unique<Conn>(backend_->open());
+        ++opened_;
+        return handle;
+    }
+
+    boost::asio::awaitable<Handle> async_get() {
+        refuse_when_closed();
+        Handle handle = co_await backend_->async_open();
+        ++opened_;
+        co_return handle;
+    }
+
+    void put(Handle handle) { handle.reset(); }
+    boost::asio::awaitable<void> async_put(Handle handle) { return backend_->async_close(std::move(handle)); }
+
+    weir::Lifetime lifetime() const { return {}; }
+
+    bool close(std::chrono::steady_clock::duration) {
+        closed_ = true;
+        return true;
+    }
+
+    std::uint64_t opened() const { return opened_; }
+    std::string gauges() const { return "opened " + std::to_string(opened_); }
+
+private:
+    void refuse_when_closed() const {
+        if (closed_) {
+            throw DatabaseError{weir::Errc::closed, "closed"};
+        }
+    }
+
+    Backend* backend_;
+    std::atomic<bool> closed_ = false;
+    std::atomic<std::uint64_t> opened_ = 0;
+};
+
+}  // namespace query_service

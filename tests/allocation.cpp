@@ -1,0 +1,319 @@
+// What the fast path and the waits do without: allocations, locks, clock reads and system calls.
+
+#include "support/cost.hpp"
+#include "support/fake_pool.hpp"
+#include "support/ownership.hpp"
+#include "support/waiters.hpp"
+
+#include <atomic>
+#include <boost/asio/io_context.hpp>
+#include <cerrno>
+#include <cstdlib>
+#include <ctime>
+#include <future>
+#include <gtest/gtest.h>
+#include <mutex>
+#include <new>
+#include <thread>
+#include <vector>
+#include <weir/testing/manual_clock.hpp>
+
+#ifdef __has_feature
+#define WEIR_TEST_HAS_FEATURE(feature) __has_feature(feature)
+#else
+#define WEIR_TEST_HAS_FEATURE(feature) 0
+#endif
+
+#if defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) &&                           \
+    !WEIR_TEST_HAS_FEATURE(address_sanitizer) && !WEIR_TEST_HAS_FEATURE(thread_sanitizer)
+#define WEIR_TEST_COUNTS_COST 1
+#include <dlfcn.h>
+#include <linux/seccomp.h>
+#include <malloc.h>
+#include <pthread.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#else
+#define WEIR_TEST_COUNTS_COST 0
+#endif
+
+namespace weir::test {
+
+bool const cost_is_counted = WEIR_TEST_COUNTS_COST != 0;
+constinit thread_local Cost* running_cost = nullptr;
+
+}  // namespace weir::test
+
+#if WEIR_TEST_COUNTS_COST
+
+namespace {
+
+void count(std::size_t weir::test::Cost::*what) noexcept {
+    if (weir::test::running_cost) ++(weir::test::running_cost->*what);
+}
+
+// The function of that name that would have been called without this file.
+template <class Function>
+Function* next(std::atomic<void*>& cache, char const* name) noexcept {
+    auto* found = cache.load(std::memory_order_relaxed);
+    if (!found) {
+        found = ::dlsym(RTLD_NEXT, name);
+        cache.store(found, std::memory_order_relaxed);
+    }
+    return reinterpret_cast<Function*>(found);
+}
+
+}  // namespace
+
+extern "C" {
+
+void* __libc_malloc(std::size_t) noexcept;
+void* __libc_calloc(std::size_t, std::size_t) noexcept;
+void* __libc_realloc(void*, std::size_t) noexcept;
+void* __libc_memalign(std::size_t, std::size_t) noexcept;
+
+// `operator new` comes here too. So does Asio, whose recycler asks for `aligned_alloc`.
+void* malloc(std::size_t size) noexcept {
+    count(&weir::test::Cost::allocations);
+    return __libc_malloc(size);
+}
+
+void* calloc(std::size_t number, std::size_t size) noexcept {
+    count(&weir::test::Cost::allocations);
+    return __libc_calloc(number, size);
+}
+
+void* realloc(void* old, std::size_t size) noexcept {
+    count(&weir::test::Cost::allocations);
+    return __libc_realloc(old, size);
+}
+
+void* memalign(std::size_t alignment, std::size_t size) noexcept {
+    count(&weir::test::Cost::allocations);
+    return __libc_memalign(alignment, size);
+}
+
+void* aligned_alloc(std::size_t alignment, std::size_t size) noexcept {
+    count(&weir::test::Cost::allocations);
+    return __libc_memalign(alignment, size);
+}
+
+int posix_memalign(void** where, std::size_t alignment, std::size_t size) noexcept {
+    count(&weir::test::Cost::allocations);
+    *where = __libc_memalign(alignment, size);
+    return *where ? 0 : ENOMEM;
+}
+
+int pthread_mutex_lock(pthread_mutex_t* mutex) noexcept {
+    static constinit std::atomic<void*> cache{nullptr};
+    count(&weir::test::Cost::locks);
+    return next<int(pthread_mutex_t*)>(cache, "pthread_mutex_lock")(mutex);
+}
+
+int pthread_mutex_trylock(pthread_mutex_t* mutex) noexcept {
+    static constinit std::atomic<void*> cache{nullptr};
+    count(&weir::test::Cost::locks);
+    return next<int(pthread_mutex_t*)>(cache, "pthread_mutex_trylock")(mutex);
+}
+
+int clock_gettime(clockid_t clock, std::timespec* time) noexcept {
+    static constinit std::atomic<void*> cache{nullptr};
+    count(&weir::test::Cost::clock_reads);
+    return next<int(clockid_t, std::timespec*)>(cache, "clock_gettime")(clock, time);
+}
+
+}  // extern "C"
+
+#endif
+
+namespace weir::test {
+namespace {
+
+/// The first return arms a timer, and the first acquire may look at it: neither belongs to what is measured.
+template <class Pool>
+void warm_up(Pool& pool) {
+    for (int i = 0; i != 4; ++i) pool.acquire().release();
+}
+
+struct Costs : ::testing::Test {
+    void SetUp() override {
+        if (!cost_is_counted) GTEST_SKIP() << "not counted in this build";
+    }
+
+    FakeConnector connector;
+};
+
+// The instrument first: without it every test below would pass.
+TEST_F(Costs, AreCounted) {
+    // Volatile: what is freed unused need not be allocated at all, say compilers.
+    void* volatile memory = nullptr;
+    EXPECT_EQ(cost_of([&] { memory = ::operator new(8); }).allocations, 1u);
+    ::operator delete(memory);
+    EXPECT_EQ(cost_of([&] { memory = std::malloc(8); }).allocations, 1u);
+    std::free(memory);
+    EXPECT_EQ(cost_of([&] { memory = std::aligned_alloc(64, 64); }).allocations, 1u);
+    std::free(memory);
+    std::mutex mutex;
+    EXPECT_EQ(cost_of([&] { std::lock_guard const lock{mutex}; }).locks, 1u);
+    EXPECT_EQ(cost_of([] { (void)std::chrono::steady_clock::now(); }).clock_reads, 1u);
+    EXPECT_EQ(cost_of([] {}).allocations, 0u);
+}
+
+// rule 51
+TEST_F(Costs, Rule51AnIdleHitAndItsReturnCostNothing) {
+    FakePool<> pool{connector.only_connect(), {.size = {.high = 4}}};
+    warm_up(pool);
+    auto const cost = cost_of([&] {
+        for (int i = 0; i != 1000; ++i) {
+            auto lease = pool.acquire();
+            auto moved = std::move(lease);
+            moved.release();
+        }
+    });
+    EXPECT_EQ(cost.allocations, 0u);
+    EXPECT_EQ(cost.locks, 0u);
+    EXPECT_EQ(cost.clock_reads, 0u);
+    expect_drained(pool, connector);
+}
+
+// rule 51
+TEST_F(Costs, Rule51AnyOtherKindOfIdleHitNeitherAllocatesNorLocks) {
+    FakePool<> pool{connector.only_connect(), {.size = {.high = 4}}};
+    {
+        auto const one = pool.acquire();
+        auto const two = pool.acquire();
+    }
+    warm_up(pool);
+    auto const cost = cost_of([&] {
+        for (int i = 0; i != 100; ++i) {
+            auto const one = pool.try_acquire();
+            auto const two = pool.try_acquire_for(1s);
+        }
+    });
+    EXPECT_EQ(cost.allocations, 0u);
+    EXPECT_EQ(cost.locks, 0u);
+    expect_drained(pool, connector);
+}
+
+// rule 51
+TEST_F(Costs, Rule51AReturnOnAnotherThreadNeitherAllocatesNorLocks) {
+    FakePool<> pool{connector.only_connect(), {.size = {.high = 4}}};
+    warm_up(pool);
+    auto lease = pool.acquire();
+    Cost cost;
+    std::thread{[&] { cost = cost_of([&] { lease.release(); }); }}.join();
+    EXPECT_EQ(cost.allocations, 0u);
+    EXPECT_EQ(cost.locks, 0u);
+    expect_drained(pool, connector);
+}
+
+// rule 51
+TEST_F(Costs, Rule51TheLockedStoresAllocateNothingEither) {
+    auto const check = [this](auto& pool) {
+        warm_up(pool);
+        auto const cost = cost_of([&] {
+            for (int i = 0; i != 100; ++i) pool.acquire().release();
+        });
+        EXPECT_EQ(cost.allocations, 0u);
+        expect_drained(pool, connector);
+    };
+    auto connect = connector.only_connect();
+    FakePool<LockedStack> stack{connect};
+    check(stack);
+    FakePool<LockedQueue> queue{connect};
+    check(queue);
+}
+
+// rule 51
+TEST_F(Costs, Rule51AnIdleHitAndItsReturnMakeNoSystemCall) {
+#if WEIR_TEST_COUNTS_COST
+    FakePool<> pool{connector.only_connect(), {.size = {.high = 4}}};
+    warm_up(pool);
+    auto const child = ::fork();
+    ASSERT_NE(child, -1);
+    if (child == 0) {
+        // From here on the kernel kills this process for any call but read, write, exit and return from a signal.
+        if (::prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT) != 0) ::_exit(77);
+        for (int i = 0; i != 1000; ++i) pool.acquire().release();
+        ::syscall(SYS_exit, 0);
+    }
+    int status = 0;
+    ASSERT_EQ(::waitpid(child, &status, 0), child);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 77) GTEST_SKIP() << "no seccomp here";
+    EXPECT_TRUE(WIFEXITED(status)) << "killed by signal " << WTERMSIG(status);
+    EXPECT_EQ(WEXITSTATUS(status), 0);
+    expect_drained(pool, connector);
+#endif
+}
+
+// rule 14
+TEST_F(Costs, Rule14AfterWarmUpAWaitAllocatesNothing) {
+    FakePool<> pool{connector.only_connect(), {.size = {.high = 1}}};
+    auto lease = pool.acquire();
+    // Two threads hand it to and fro: each waits for the other's return in every round.
+    constexpr int rounds = 50;
+    std::atomic<int> turn{0};
+    auto waiter = std::async(std::launch::async, [&] {
+        std::size_t allocations = 0;
+        for (int i = 0; i != rounds; ++i) {
+            while (turn != i) std::this_thread::yield();
+            auto const cost = cost_of([&] {
+                if (!pool.try_acquire_for(generous)) std::abort();
+            });
+            if (i != 0) allocations += cost.allocations;
+        }
+        return allocations;
+    });
+    std::size_t allocations = 0;
+    for (int i = 0; i != rounds; ++i) {
+        EXPECT_TRUE(waiting(pool, 1));
+        auto const cost = cost_of([&] {
+            lease.release();
+            lease = pool.acquire();
+        });
+        if (i != 0) allocations += cost.allocations;
+        turn = i + 1;
+    }
+    EXPECT_EQ(waiter.get(), 0u);
+    EXPECT_EQ(allocations, 0u);
+    EXPECT_GE(pool.stats().waited, static_cast<std::uint64_t>(rounds));
+    lease.release();
+    expect_drained(pool, connector);
+}
+
+// rule 14
+TEST_F(Costs, Rule14AfterWarmUpAWaitThatTimesOutAllocatesNothing) {
+    FakePool<> pool{connector.only_connect(), {.size = {.high = 1}}};
+    auto const lease = pool.acquire();
+    EXPECT_FALSE(pool.try_acquire_for(100us));
+    auto const cost = cost_of([&] {
+        for (int i = 0; i != 20; ++i) {
+            if (pool.try_acquire_for(100us)) std::abort();
+        }
+    });
+    EXPECT_EQ(cost.allocations, 0u);
+    EXPECT_EQ(pool.stats().waited, 21u);
+}
+
+// rule 30
+TEST_F(Costs, Rule30ASweepThatFindsNothingAllocatesNothing) {
+    boost::asio::io_context never_run;
+    FakePool<testing::ManualClock> pool{
+        never_run.get_executor(), connector.only_connect(), {.size = {.high = 8}, .idle = {.ttl = 8s}}};
+    {
+        std::vector<Lease<FakeConn>> leases;
+        for (int i = 0; i != 8; ++i) leases.push_back(pool.acquire());
+    }
+    testing::ManualClock::advance(1s);
+    auto const cost = cost_of([&] {
+        for (int i = 0; i != 10; ++i) pool.sweep();
+    });
+    EXPECT_EQ(cost.allocations, 0u);
+    EXPECT_EQ(pool.stats().idle, 8u);
+    expect_drained(pool, connector);
+}
+
+}  // namespace
+}  // namespace weir::test

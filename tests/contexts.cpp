@@ -1,0 +1,305 @@
+// Contexts and pools that end in any order, with waiters, grants and connects on the way.
+// rule 43 (and rule 46 for what is dropped on the way, rule 24 for what comes back late)
+
+#include "support/asio.hpp"
+#include "support/asio_connector.hpp"
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/use_awaitable.hpp>
+
+#include <memory>
+#include <optional>
+#include <thread>
+
+namespace {
+
+using namespace asio_test;
+using namespace std::chrono_literals;
+using weir::Errc;
+
+constexpr weir::Watermark one{.low = 0, .high = 1};
+
+// ---- the pool's own context first
+
+// rule 43: its waiters are destroyed uncalled; the pool lives on and is none the worse.
+TEST(Contexts, Rule43ThePoolsContextDiesUnderWaiters) {
+    Ledger ledger;
+    Alive alive;
+    auto io = std::make_optional<asio::io_context>();
+    weir::Pool<Conn> pool{io->get_executor(), PlainOpener{ledger}, {.size = one}};
+    Lease held = pool.acquire();
+    for (int i = 0; i != 3; ++i) pool.async_acquire(alive.handler());
+    ASSERT_EQ(pool.stats().waiting, 3u);
+    io.reset();
+    EXPECT_EQ(alive.handlers(), 0);
+    EXPECT_EQ(alive.calls, 0);
+    EXPECT_EQ(pool.stats().waiting, 0u);
+    held.release();
+    EXPECT_EQ(pool.stats().idle, 1u) << "given to a waiter that is dead";
+    pool.acquire().release();
+    EXPECT_TRUE(pool.close(patience));
+    EXPECT_TRUE(ledger.all_closed_once());
+}
+
+// rule 43: the same with a grant on its way, timers armed and a lease inside a pending handler.
+TEST(Contexts, Rule43ThePoolsContextDiesUnderAGrant) {
+    Ledger ledger;
+    Alive alive;
+    auto io = std::make_optional<asio::io_context>();
+    weir::Pool<Conn> pool{io->get_executor(), PlainOpener{ledger}, {.size = {.low = 0, .high = 2}}};
+    Lease carried = pool.acquire();
+    Lease held = pool.acquire();
+    pool.async_acquire_for(1min, alive.handler());
+    pool.async_acquire_for(1min, alive.handler());
+    held.release();
+    asio::post(*io, [lease = std::move(carried)]() mutable { lease.release(); });
+    EXPECT_EQ(pool.stats().leased, 2u);
+    io.reset();
+    EXPECT_EQ(alive.handlers(), 0);
+    EXPECT_EQ(alive.calls, 0);
+    EXPECT_EQ(pool.stats().leased, 0u) << "a lease in a pending handler was lost";
+    EXPECT_EQ(pool.stats().waiting, 0u);
+    EXPECT_TRUE(pool.close(patience));
+    EXPECT_TRUE(ledger.all_closed_once());
+}
+
+// rule 43: the same with an awaitable connect in flight; its slot is not lost.
+TEST(Contexts, Rule43ThePoolsContextDiesUnderAConnect) {
+    Ledger ledger;
+    Alive alive;
+    bool connecting = false;
+    auto io = std::make_optional<asio::io_context>();
+    weir::Pool<Conn> pool{io->get_executor(),
+                          [&]() -> asio::awaitable<Conn> {
+                              connecting = true;
+                              asio::steady_timer never{co_await asio::this_coro::executor, Clock::time_point::max()};
+                              co_await never.async_wait(asio::use_awaitable);
+                              co_return Conn{ledger};
+                          },
+                          {.size = one}};
+    pool.async_acquire(alive.handler());
+    pool.async_acquire(alive.handler());
+    ASSERT_TRUE(run_until(*io, [&] { return connecting; }));
+    io.reset();
+    EXPECT_EQ(alive.handlers(), 0);
+    EXPECT_EQ(alive.calls, 0);
+    EXPECT_TRUE(pool.close(patience));
+    EXPECT_EQ(pool.stats().open, 0u);
+    EXPECT_EQ(ledger.opened(), 0);
+}
+
+// rule 43: and when the connect had not taken its first step.
+TEST(Contexts, Rule43ThePoolsContextDiesBeforeAConnectBegins) {
+    Ledger ledger;
+    Alive alive;
+    auto io = std::make_optional<asio::io_context>();
+    weir::Pool<Conn> pool{io->get_executor(), Opener{ledger}, {.size = one}};
+    pool.async_acquire(alive.handler());
+    EXPECT_EQ(pool.stats().open, 1u);
+    io.reset();
+    EXPECT_EQ(alive.handlers() + alive.calls, 0);
+    EXPECT_TRUE(pool.close(patience));
+    EXPECT_EQ(ledger.opened(), 0);
+}
+
+// rule 43: a waiter with a context of its own is not held up by the death of the pool's.
+TEST(Contexts, Rule43AWaiterElsewhereSurvivesThePoolsContext) {
+    Ledger ledger;
+    Alive alive;
+    asio::io_context other;
+    auto io = std::make_optional<asio::io_context>();
+    weir::Pool<Conn> pool{io->get_executor(), PlainOpener{ledger}, {.size = one}};
+    Lease held = pool.acquire();
+    pool.async_acquire(alive.handler());
+    error_code blocked = Errc::closed;
+    std::thread thread{[&] {
+        auto leased = pool.try_acquire_for(patience);
+        blocked = leased ? error_code{} : leased.error();
+    }};
+    ASSERT_TRUE(wait_until([&] { return pool.stats().waiting == 2; }));
+    io.reset();
+    EXPECT_EQ(pool.stats().waiting, 1u);
+    held.release();
+    thread.join();
+    EXPECT_FALSE(blocked) << blocked.message();
+    EXPECT_TRUE(pool.close(patience));
+    EXPECT_TRUE(ledger.all_closed_once());
+}
+
+// ---- the pool first
+
+// rule 43: destruction fails the waiters and waits for nothing.
+TEST(Contexts, Rule43ThePoolDiesUnderWaiters) {
+    Ledger ledger;
+    asio::io_context io;
+    Got first;
+    Got second;
+    Lease held;
+    {
+        weir::Pool<Conn> pool{io.get_executor(), PlainOpener{ledger}, {.size = one}};
+        held = pool.acquire();
+        pool.async_acquire(first.handler());
+        pool.async_acquire_for(1min, second.handler());
+    }
+    EXPECT_EQ(first.calls + second.calls, 0) << "called from inside the destructor";
+    EXPECT_TRUE(run_dry(io));
+    EXPECT_TRUE(first.failed_with(Errc::closed));
+    EXPECT_TRUE(second.failed_with(Errc::closed));
+    EXPECT_EQ(ledger.alive(), 1);
+    held.release();
+    EXPECT_TRUE(wait_until([&] { return ledger.alive() == 0; }));
+    EXPECT_TRUE(ledger.all_closed_once());
+    EXPECT_EQ(poll(io), 0u);
+}
+
+// rule 43: and when the context never runs again, the failed handlers are destroyed uncalled.
+TEST(Contexts, Rule43ThePoolThenItsContextDieUnderWaiters) {
+    Ledger ledger;
+    Alive alive;
+    Lease held;
+    {
+        asio::io_context io;
+        weir::Pool<Conn> pool{io.get_executor(), PlainOpener{ledger}, {.size = one}};
+        held = pool.acquire();
+        for (int i = 0; i != 3; ++i) pool.async_acquire(alive.handler());
+    }
+    EXPECT_EQ(alive.handlers() + alive.calls, 0);
+    EXPECT_EQ(ledger.alive(), 1);
+    held.release();  // the core outlives pool and context
+    EXPECT_TRUE(wait_until([&] { return ledger.alive() == 0; }));
+    EXPECT_TRUE(ledger.all_closed_once());
+}
+
+// rule 43: idle resources of a destroyed pool are closed, with nobody asking.
+TEST(Contexts, Rule43ThePoolDiesOverIdleResources) {
+    Ledger ledger;
+    {
+        weir::Pool<Conn> pool{PlainOpener{ledger}};
+        Lease a = pool.acquire();
+        Lease b = pool.acquire();
+    }
+    EXPECT_TRUE(wait_until([&] { return ledger.alive() == 0; }));
+    EXPECT_TRUE(ledger.all_closed_once());
+}
+
+// rule 43: an async_close that is outstanding ends at the real end, though the pool is gone.
+TEST(Contexts, Rule43ThePoolDiesUnderAnAsyncClose) {
+    Ledger ledger;
+    asio::io_context io;
+    Ended ended;
+    Lease held;
+    {
+        weir::Pool<Conn> pool{io.get_executor(), PlainOpener{ledger}, {.size = one}};
+        held = pool.acquire();
+        pool.async_close_for(patience, ended.handler());
+    }
+    poll(io);
+    EXPECT_EQ(ended.calls, 0);
+    held.release();
+    EXPECT_TRUE(run_dry(io));
+    EXPECT_EQ(ended.calls, 1);
+    EXPECT_FALSE(ended.ec) << ended.ec.message();
+    EXPECT_TRUE(ledger.all_closed_once());
+}
+
+// rule 43: a plain connect in flight ends with nobody left to use it.
+TEST(Contexts, Rule43ThePoolDiesUnderAPlainConnect) {
+    Ledger ledger;
+    auto state = std::make_shared<BlockingOpener::State>(ledger);
+    state->mode = Mode::never;
+    asio::io_context io;
+    Got got;
+    {
+        weir::Pool<Conn> pool{io.get_executor(), BlockingOpener{state}};
+        pool.async_acquire(got.handler());
+        ASSERT_TRUE(wait_until([&] { return state->begun == 1; }));
+    }
+    ASSERT_TRUE(run_until(io, [&] { return got.done(); }));
+    EXPECT_TRUE(got.failed_with(Errc::closed));
+    state->open_gate();
+    EXPECT_TRUE(wait_until([&] { return ledger.opened() == 1 && ledger.alive() == 0; }));
+    EXPECT_TRUE(ledger.all_closed_once());
+    EXPECT_TRUE(run_dry(io));
+}
+
+// ---- closed first
+
+// rule 38: once a close has reported the end, no thread of the pool touches the context: it may go.
+TEST(Contexts, Rule38AfterTheEndOfACloseTheContextMayGo) {
+    for (int i = 0; i != 50; ++i) {
+        Ledger ledger;
+        auto io = std::make_optional<asio::io_context>();
+        weir::Pool<Conn> pool{io->get_executor(), PlainOpener{ledger}};
+        EXPECT_EQ(pool.try_acquire().error(), Errc::exhausted);  // its connect is on its way on a worker
+        if (i % 2 == 0) poll(*io);
+        EXPECT_TRUE(pool.close(patience));
+        io.reset();
+        EXPECT_TRUE(ledger.all_closed_once());
+    }
+}
+
+// rule 38: the same where another thread runs the context until the very end.
+TEST(Contexts, Rule38AfterTheEndOfACloseTheContextMayStop) {
+    for (int i = 0; i != 50; ++i) {
+        Ledger ledger;
+        auto io = std::make_optional<asio::io_context>();
+        weir::Pool<Conn> pool{io->get_executor(), Opener{ledger}};
+        {
+            Runner running{*io};
+            pool.acquire().release();
+            EXPECT_EQ(pool.try_acquire_for(1min).value()->number(), 0);
+            EXPECT_TRUE(pool.close(patience));
+        }
+        io.reset();
+        EXPECT_TRUE(ledger.all_closed_once());
+    }
+}
+
+// ---- from inside
+
+// rule 43: destroyed within a handler of its own, which holds a lease of it.
+TEST(Contexts, Rule43ThePoolDiesWithinItsOwnHandler) {
+    Ledger ledger;
+    asio::io_context io;
+    auto pool =
+        std::make_unique<weir::Pool<Conn>>(io.get_executor(), Opener{ledger}, weir::Pool<Conn>::Options{.size = one});
+    Got waiter;
+    bool called = false;
+    pool->async_acquire([&](error_code ec, Lease lease) {
+        EXPECT_FALSE(ec);
+        pool.reset();
+        EXPECT_TRUE(lease);
+        EXPECT_EQ(lease->number(), 0);
+        called = true;
+    });
+    pool->async_acquire(waiter.handler());
+    EXPECT_TRUE(run_dry(io));
+    EXPECT_TRUE(called);
+    EXPECT_TRUE(waiter.failed_with(Errc::closed));
+    EXPECT_TRUE(wait_until([&] { return ledger.alive() == 0; }));
+    EXPECT_TRUE(ledger.all_closed_once());
+}
+
+// rule 43: destroyed by the coroutine that waited for its close.
+TEST(Contexts, Rule43ThePoolDiesAfterItsOwnAsyncClose) {
+    Ledger ledger;
+    asio::io_context io;
+    auto pool = std::make_unique<weir::Pool<Conn>>(io.get_executor(), Opener{ledger});
+    bool ended = false;
+    auto body = [&]() -> asio::awaitable<void> {
+        Lease lease = co_await pool->async_acquire(asio::use_awaitable);
+        lease.release();
+        co_await pool->async_close(asio::use_awaitable);
+        pool.reset();
+        ended = true;
+    };
+    asio::co_spawn(io, body(), asio::detached);
+    EXPECT_TRUE(run_dry(io));
+    EXPECT_TRUE(ended);
+    EXPECT_TRUE(ledger.all_closed_once());
+}
+
+}  // namespace

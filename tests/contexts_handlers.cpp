@@ -1,0 +1,136 @@
+// A handler's own context ends while the pool lives on: nobody else is held up, nothing is lost.
+// rule 43 (and rule 46 for grants that never arrive)
+
+#include "support/asio.hpp"
+#include "support/asio_connector.hpp"
+
+#include <boost/asio/bind_executor.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/strand.hpp>
+#include <boost/asio/use_awaitable.hpp>
+
+#include <memory>
+#include <optional>
+
+namespace {
+
+using namespace asio_test;
+using namespace std::chrono_literals;
+
+constexpr weir::Watermark one{.low = 0, .high = 1};
+
+// rule 43: some handlers' context dies while the pool lives on: nobody else is held up.
+TEST(HandlerContexts, Rule43AHandlersContextDiesUnderItsWaiters) {
+    Loop<> world{{.size = one}};
+    Alive alive;
+    auto other = std::make_optional<asio::io_context>();
+    Lease held = world.take();
+    for (int i = 0; i != 3; ++i) world.pool.async_acquire(asio::bind_executor(*other, alive.handler()));
+    Got behind;
+    world.pool.async_acquire(behind.handler());
+    for (int i = 0; i != 3; ++i) world.pool.async_acquire_for(1min, asio::bind_executor(*other, alive.handler()));
+    ASSERT_EQ(world.pool.stats().waiting, 7u);
+    other.reset();
+    EXPECT_EQ(alive.handlers() + alive.calls, 0);
+    EXPECT_EQ(world.pool.stats().waiting, 1u);
+    held.release();
+    ASSERT_TRUE(run_until(world.io, [&] { return behind.done(); }));
+    EXPECT_TRUE(behind.succeeded());
+    behind.lease.release();
+    world.end();
+}
+
+// rule 43: a strand is a context's as much as the context's executor is.
+TEST(HandlerContexts, Rule43AStrandsContextDiesUnderItsWaiters) {
+    Loop<> world{{.size = one}};
+    Alive alive;
+    auto other = std::make_optional<asio::io_context>();
+    Lease held = world.take();
+    world.pool.async_acquire(asio::bind_executor(asio::make_strand(*other), alive.handler()));
+    world.pool.async_acquire(
+        asio::bind_executor(asio::any_io_executor{asio::make_strand(other->get_executor())}, alive.handler()));
+    other.reset();
+    EXPECT_EQ(alive.handlers() + alive.calls, 0);
+    EXPECT_EQ(world.pool.stats().waiting, 0u);
+    held.release();
+    EXPECT_EQ(world.pool.stats().idle, 1u);
+    world.end();
+}
+
+// rule 43, rule 46: a grant on its way to a context that dies goes to the next in line.
+TEST(HandlerContexts, Rule43AGrantToADyingContextGoesToTheNext) {
+    Loop<> world{{.size = one}};
+    Alive alive;
+    auto other = std::make_optional<asio::io_context>();
+    Lease held = world.take();
+    world.pool.async_acquire(asio::bind_executor(*other, alive.handler()));
+    Got next;
+    world.pool.async_acquire(next.handler());
+    held.release();
+    EXPECT_EQ(world.pool.stats().waiting, 1u);
+    other.reset();
+    EXPECT_EQ(alive.handlers() + alive.calls, 0);
+    ASSERT_TRUE(run_until(world.io, [&] { return next.done(); }));
+    EXPECT_TRUE(next.succeeded());
+    next.lease.release();
+    world.end();
+}
+
+// rule 43: the connect that a dead handler had asked for belongs to the pool.
+TEST(HandlerContexts, Rule43AConnectOutlivesItsAskersContext) {
+    Gated<> world{{.size = one}};
+    world.script.mode = Mode::never;
+    Alive alive;
+    auto other = std::make_optional<asio::io_context>();
+    world.pool.async_acquire(asio::bind_executor(*other, alive.handler()));
+    ASSERT_TRUE(run_until(world.io, [&] { return world.script.in_flight() == 1; }));
+    other.reset();
+    EXPECT_EQ(alive.handlers() + alive.calls, 0);
+    EXPECT_EQ(world.pool.stats().connecting, 1u);
+    world.script.gate.open();
+    EXPECT_TRUE(run_until(world.io, [&] { return world.pool.stats().idle == 1; }));
+    world.end();
+}
+
+// rule 43: a coroutine that holds a lease while it waits for another dies with its context; its lease goes back.
+TEST(HandlerContexts, Rule43ACoroutinesLeasesGoBackWithItsContext) {
+    Loop<> world{{.size = {.low = 0, .high = 2}}};
+    auto other = std::make_optional<asio::io_context>();
+    Lease held = world.take();
+    auto body = [&]() -> asio::awaitable<void> {
+        Lease mine = co_await world.pool.async_acquire(asio::use_awaitable);
+        Lease never = co_await world.pool.async_acquire(asio::use_awaitable);
+    };
+    asio::co_spawn(*other, body(), asio::detached);
+    ASSERT_TRUE(run_until(world.io, [&] {
+        poll(*other);
+        return world.pool.stats().waiting == 1;
+    }));
+    EXPECT_EQ(world.pool.stats().leased, 2u);
+    other.reset();
+    EXPECT_EQ(world.pool.stats().leased, 1u);
+    EXPECT_EQ(world.pool.stats().waiting, 0u);
+    held.release();
+    EXPECT_EQ(world.pool.stats().idle, 2u);
+    world.end();
+}
+
+// rule 43: an async_close whose handler's context dies holds up nobody.
+TEST(HandlerContexts, Rule43AnAsyncClosesContextDies) {
+    Loop<> world{{.size = one}};
+    auto other = std::make_optional<asio::io_context>();
+    Lease held = world.take();
+    Ended dropped;
+    auto share = std::make_shared<int>();
+    std::weak_ptr<int> const alive = share;
+    world.pool.async_close_for(
+        patience, asio::bind_executor(*other, [&dropped, keep = std::move(share)](error_code) { ++dropped.calls; }));
+    other.reset();
+    EXPECT_TRUE(alive.expired());
+    held.release();
+    world.end();
+    EXPECT_EQ(dropped.calls, 0);
+}
+
+}  // namespace

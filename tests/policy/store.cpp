@@ -1,0 +1,62 @@
+// Where idle ones lie: the three stores differ in order only. Which order is in pool_acquire.cpp.
+
+#include "support/fake_pool.hpp"
+#include "support/ownership.hpp"
+
+#include <gtest/gtest.h>
+#include <set>
+#include <type_traits>
+#include <vector>
+#include <weir/policy/store.hpp>
+
+namespace weir::test {
+namespace {
+
+static_assert(std::is_same_v<TaggedStack::policy_slot, slot::Store>);
+static_assert(std::is_same_v<LockedStack::policy_slot, slot::Store>);
+static_assert(std::is_same_v<LockedQueue::policy_slot, slot::Store>);
+
+template <class Store>
+struct StorePolicy : ::testing::Test {};
+TYPED_TEST_SUITE(StorePolicy, Stores);
+
+// rule Z
+TYPED_TEST(StorePolicy, HoldsAsManyAsThereAreAndEachOnce) {
+    FakeConnector connector;
+    FakePool<TypeParam, Unbounded, KeepIdle> pool{connector};
+    constexpr std::size_t many = 1000;
+    {
+        std::vector<Lease<FakeConn>> leases;
+        for (std::size_t i = 0; i != many; ++i) leases.push_back(pool.acquire());
+    }
+    EXPECT_EQ(pool.stats().idle, many);
+    {
+        std::vector<Lease<FakeConn>> leases;
+        std::set<std::uint64_t> ids;
+        for (std::size_t i = 0; i != many; ++i) {
+            leases.push_back(pool.acquire());
+            ids.insert(leases.back()->id());
+        }
+        EXPECT_EQ(ids.size(), many);
+        EXPECT_EQ(pool.stats().idle, 0u);
+    }
+    EXPECT_EQ(connector.opened(), many);
+    expect_drained(pool, connector);
+}
+
+// rule 4
+TYPED_TEST(StorePolicy, Rule4WithOneInUseAtATimeAStackOpensOneAndAQueueRotatesAll) {
+    FakeConnector connector;
+    FakePool<TypeParam> pool{connector, {.size = {.high = 4}}};
+    {
+        std::vector<Lease<FakeConn>> leases;
+        for (int i = 0; i != 4; ++i) leases.push_back(pool.acquire());
+    }
+    std::set<std::uint64_t> used;
+    for (int i = 0; i != 8; ++i) used.insert(pool.acquire()->id());
+    EXPECT_EQ(used.size(), (std::is_same_v<TypeParam, LockedQueue> ? 4u : 1u));
+    expect_drained(pool, connector);
+}
+
+}  // namespace
+}  // namespace weir::test

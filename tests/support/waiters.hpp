@@ -1,0 +1,56 @@
+#pragma once
+// Acquires on threads of their own, and the order in which they were served.
+
+#include "support/eventually.hpp"
+#include "support/fake_pool.hpp"
+
+#include <chrono>
+#include <cstddef>
+#include <future>
+#include <gtest/gtest.h>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+namespace weir::test {
+
+/// An acquire on a thread of its own. Its future's destructor waits for it, so it has a deadline.
+template <class Pool>
+auto acquire_elsewhere(Pool& pool, std::chrono::steady_clock::duration patience = generous) {
+    return std::async(std::launch::async, [&pool, patience] { return pool.try_acquire_for(patience); });
+}
+
+/// The same, and it stands in line when this returns.
+template <class Pool>
+auto wait_in_line(Pool& pool, std::chrono::steady_clock::duration patience = generous) {
+    auto const before = pool.stats().waiting;
+    auto waiter = acquire_elsewhere(pool, patience);
+    EXPECT_TRUE(eventually([&] { return pool.stats().waiting == before + 1; }));
+    return waiter;
+}
+
+template <class Pool>
+[[nodiscard]] bool waiting(Pool const& pool, std::size_t count) {
+    return eventually([&] { return pool.stats().waiting == count; });
+}
+
+/// Who came when; from any thread.
+template <class T>
+class Log {
+public:
+    void add(T value) {
+        std::lock_guard const lock{mutex_};
+        values_.push_back(std::move(value));
+    }
+    std::vector<T> values() const {
+        std::lock_guard const lock{mutex_};
+        return values_;
+    }
+    std::size_t size() const { return values().size(); }
+
+private:
+    std::mutex mutable mutex_;
+    std::vector<T> values_;
+};
+
+}  // namespace weir::test
