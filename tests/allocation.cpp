@@ -181,11 +181,10 @@ TEST_F(Costs, Rule51AnIdleHitAndItsReturnCostNothing) {
 // rule 51
 TEST_F(Costs, Rule51AnyOtherKindOfIdleHitNeitherAllocatesNorLocks) {
     FakePool<> pool{connector.only_connect(), {.size = {.high = 4}}};
-    {
+    for (int i = 0; i != 4; ++i) {
         auto const one = pool.acquire();
         auto const two = pool.acquire();
     }
-    warm_up(pool);
     auto const cost = cost_of([&] {
         for (int i = 0; i != 100; ++i) {
             auto const one = pool.try_acquire();
@@ -251,6 +250,7 @@ TEST_F(Costs, Rule51AnIdleHitAndItsReturnMakeNoSystemCall) {
 // rule 14
 TEST_F(Costs, Rule14AfterWarmUpAWaitAllocatesNothing) {
     FakePool<> pool{connector.only_connect(), {.size = {.high = 1}}};
+    warm_up(pool);
     auto lease = pool.acquire();
     // Two threads hand it to and fro: each waits for the other's return in every round.
     constexpr int rounds = 50;

@@ -9,10 +9,10 @@
 
 #include <weir/error.hpp>
 
-#include <regex>
+#include <cctype>
+#include <iterator>
 #include <set>
 #include <string>
-#include <thread>
 #include <type_traits>
 
 namespace {
@@ -103,7 +103,15 @@ std::string timed_out_text(bool with_failure) {
 // Whether a text gives a number beside a word, in either order: "2 leased", "leased: 2", "leased=2".
 bool tells(std::string const& text, std::string const& word, int number) {
     std::string const n = std::to_string(number);
-    return std::regex_search(text, std::regex{word + "[ :=]{1,2}" + n + "\\b|\\b" + n + " " + word});
+    for (std::string const& phrase : {n + " " + word, word + " " + n, word + ": " + n, word + "=" + n}) {
+        auto const at = text.find(phrase);
+        if (at == std::string::npos) continue;
+        auto const end = at + phrase.size();
+        if (at != 0 && std::isdigit(static_cast<unsigned char>(text[at - 1]))) continue;
+        if (end != text.size() && std::isalnum(static_cast<unsigned char>(text[end]))) continue;
+        return true;
+    }
+    return false;
 }
 
 TEST(Error, ATimedOutExceptionTellsTheStateOfThePool) {

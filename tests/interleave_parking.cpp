@@ -99,5 +99,36 @@ TYPED_TEST(Parking, Rule30ASweepBeforeTheParkingLeavesItAlone) {
     expect_drained(pool, this->connector);
 }
 
+// rule 29: two returns that find room for one idle one.
+TYPED_TEST(Parking, Rule29MaxIdleHoldsWhenTwoReturnAtOnce) {
+    auto options = this->options(2);
+    options.idle.max_idle = 1;
+    typename TestFixture::Pool pool{this->connector, std::move(options)};
+    auto one = pool.acquire();
+    auto two = pool.acquire();
+    this->points.before_idle_push.once([&] { this->elsewhere([&] { two.release(); }); });
+    one.release();
+    EXPECT_EQ(pool.stats().idle, 1u);
+    EXPECT_EQ(pool.stats().closed_excess, 1u);
+    expect_drained(pool, this->connector);
+}
+
+// rule 24: another return between the two.
+TYPED_TEST(Parking, Rule24TwoReturnsThatParkAtOnceAreBothThere) {
+    typename TestFixture::Pool pool{this->connector, this->options(2)};
+    auto one = pool.acquire();
+    auto two = pool.acquire();
+    this->points.before_idle_push.once([&] {
+        this->elsewhere([&] { two.release(); });
+        EXPECT_EQ(pool.stats().idle, 1u);
+    });
+    one.release();
+    EXPECT_EQ(pool.stats().idle, 2u);
+    auto const a = pool.acquire();
+    auto const b = pool.acquire();
+    EXPECT_NE(a->id(), b->id());
+    EXPECT_EQ(this->connector.calls(Hook::connect), 2u);
+}
+
 }  // namespace
 }  // namespace weir::test

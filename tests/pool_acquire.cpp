@@ -297,6 +297,26 @@ TYPED_TEST(PoolAcquire, AcquireIdleTakesAllThatAreIdleNow) {
     expect_drained(pool, connector);
 }
 
+// rule 4
+TYPED_TEST(PoolAcquire, Rule4AcquireIdleHandsOutNoExpiredOneEither) {
+    FakeConnector connector;
+    boost::asio::io_context never_run;
+    FakePool<TypeParam, testing::ManualClock> pool{
+        never_run.get_executor(), connector, {.size = {.high = 3}, .idle = {.ttl = 10s}}};
+    {
+        auto const a = pool.acquire();
+        auto const b = pool.acquire();
+        auto const c = pool.acquire();
+    }
+    testing::ManualClock::advance(5s);
+    pool.acquire().release();
+    testing::ManualClock::advance(5s);
+    EXPECT_EQ(pool.acquire_idle().size(), 1u);
+    EXPECT_EQ(pool.stats().closed_idle, 2u);
+    EXPECT_EQ(connector.closed(), 2u);
+    expect_drained(pool, connector);
+}
+
 TEST(PoolAcquireClosed, EveryKindOfAcquireFailsWithClosed) {
     FakeConnector connector;
     FakePool<> pool{connector};

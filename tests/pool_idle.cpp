@@ -99,6 +99,23 @@ TYPED_TEST(PoolIdle, Rule27DropIdleWithLow0ClosesEveryReturn) {
 }
 
 // rule 27
+TYPED_TEST(PoolIdle, Rule27DropIdleCountsTheOneBeingClosedAsGone) {
+    typename TestFixture::template Pool<DropIdle> pool{
+        this->never_run.get_executor(), this->connector, {.size = {.low = 1, .high = 2}}};
+    auto a = pool.acquire();
+    auto b = pool.acquire();
+    this->connector.gate(Hook::close, Gate::never);
+    auto closing = std::async(std::launch::async, [&] { a.release(); });
+    EXPECT_TRUE(this->connector.await_blocked(Hook::close, 1));
+    b.release();
+    EXPECT_EQ(pool.stats().idle, 1u) << "closed below low";
+    this->connector.gate(Hook::close, Gate::ok);
+    closing.get();
+    EXPECT_EQ(pool.stats().closed_idle, 1u);
+    expect_drained(pool, this->connector);
+}
+
+// rule 27
 TYPED_TEST(PoolIdle, Rule27KeepIdleKeepsThemAll) {
     typename TestFixture::template Pool<KeepIdle> pool{
         this->never_run.get_executor(), this->connector, {.size = {.high = 3}}};

@@ -161,57 +161,6 @@ TYPED_TEST(PoolWaiting, Rule9ANewcomerNeverOvertakesAWaiter) {
     expect_drained(pool, connector);
 }
 
-TEST(PoolWaitingPatience, Rule9WithPatienceNewcomersMayTakeWhatIsIdle) {
-    // rule 9
-    FakeConnector connector;
-    FakePool<> pool{connector, {.size = {.high = 1}, .wait = {.patience = 1h}}};
-    // The waiter must first wake up, the newcomer is here already; in one of many rounds he is first.
-    bool barged = false;
-    for (int round = 0; round != 200 && !barged; ++round) {
-        auto lease = pool.acquire();
-        auto waiter = wait_in_line(pool);
-        lease.release();
-        if (auto newcomer = pool.try_acquire()) {
-            barged = true;
-            EXPECT_EQ(pool.stats().waiting, 1u) << "who was overtaken still stands in line";
-            newcomer->release();
-        }
-        EXPECT_TRUE(waiter.get()) << "nobody else wanted it, and the waiter was not woken";
-    }
-    EXPECT_TRUE(barged);
-    expect_drained(pool, connector);
-}
-
-TEST(PoolWaitingPatience, Rule9WithPatienceSpentItIsHandedOver) {
-    // rule 9
-    FakeConnector connector;
-    asio::io_context io;
-    FakePool<> pool{io.get_executor(), connector, {.size = {.high = 1}, .wait = {.patience = 1ms}}};
-    auto lease = pool.acquire();
-    bool served = false;
-    pool.async_acquire([&](error_code ec, Lease<FakeConn> given) { served = !ec && given; });
-    auto const spent = std::chrono::steady_clock::now() + 20ms;
-    EXPECT_TRUE(eventually([&] { return std::chrono::steady_clock::now() > spent; }));
-    lease.release();
-    EXPECT_EQ(pool.try_acquire().error(), Errc::exhausted) << "overtook a waiter out of patience";
-    io.run();
-    EXPECT_TRUE(served);
-    expect_drained(pool, connector);
-}
-
-TEST(PoolWaitingPatience, Rule11WithPatienceNoWaiterSleepsBesideAnIdleOne) {
-    // rule 9, rule 11
-    FakeConnector connector;
-    FakePool<> pool{connector, {.size = {.high = 1}, .wait = {.patience = 1h}}};
-    for (int i = 0; i != 50; ++i) {
-        auto lease = pool.acquire();
-        auto waiter = wait_in_line(pool);
-        lease.release();
-        EXPECT_TRUE(waiter.get());
-    }
-    expect_drained(pool, connector);
-}
-
 // rule 12
 TYPED_TEST(PoolWaiting, Rule12FourThousandExpiredWaitersEatNoHandOff) {
     FakeConnector connector;
@@ -226,9 +175,10 @@ TYPED_TEST(PoolWaiting, Rule12FourThousandExpiredWaitersEatNoHandOff) {
     }
     // The context does not run, so nobody has taken them out of the line when their time is up.
     auto const dead = std::chrono::steady_clock::now() + 20ms;
+    auto const waited = pool.stats().waited;
     auto live = acquire_elsewhere(pool);
+    EXPECT_TRUE(eventually([&] { return pool.stats().waited == waited + 1; }));
     EXPECT_TRUE(eventually([&] { return std::chrono::steady_clock::now() > dead; }));
-    EXPECT_TRUE(eventually([&] { return pool.stats().waited == 4001; }));
     lease.release();
     auto result = live.get();
     ASSERT_TRUE(result);

@@ -8,7 +8,7 @@
 
 namespace bench {
 
-/// Two bare `lock cmpxchg16b`, each with the two loads that its expectation needs.
+/// Two bare `lock cmpxchg16b`: each expects what the one before left behind, so nothing is loaded.
 class TwoCas16 {
 public:
     void pair() noexcept {
@@ -17,6 +17,26 @@ public:
     }
 
     /// How often it was changed.
+    std::uint64_t changes() const noexcept { return word_.load_high(); }
+
+private:
+    void change() noexcept {
+        auto const next = seen_.high + 1;
+        if (word_.compare_exchange(seen_, {seen_.low, next})) seen_.high = next;
+    }
+
+    alignas(64) weir::detail::Word128 word_{{}};
+    weir::detail::Word128::Value seen_{};
+};
+
+/// The same with the two loads that an expectation takes in a stack that is shared.
+class TwoCas16WithLoads {
+public:
+    void pair() noexcept {
+        change();
+        change();
+    }
+
     std::uint64_t changes() const noexcept { return word_.load_high(); }
 
 private:

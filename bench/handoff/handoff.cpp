@@ -56,7 +56,7 @@ private:
     alignas(64) std::atomic<int> coming_{-1};  // who is about to acquire
     alignas(64) std::atomic<int> holder_{-1};
     alignas(64) std::atomic<bool> over_{false};
-    Clock::time_point returned_{};             // belongs to who holds the resource
+    Clock::time_point returned_{};  // belongs to who holds the resource
 };
 
 // The argument: microseconds that the other has had to fall asleep.
@@ -100,7 +100,8 @@ void scramble(benchmark::State& state) {
 }
 
 void waits(benchmark::internal::Benchmark* benchmark) {
-    benchmark->ArgName("asleep_us")->Arg(0)->Arg(50)->UseManualTime();
+    // A fixed number: where both threads must share a processor, a turn takes a time slice of it.
+    benchmark->ArgName("asleep_us")->Arg(0)->Arg(50)->UseManualTime()->Iterations(2000);
 }
 
 BENCHMARK(handoff<bench::Weir<Resource>>)->Name("handoff/weir")->Apply(waits);

@@ -20,7 +20,9 @@ void floor(benchmark::State& state) {
 template <class Pool>
 void sync(benchmark::State& state) {
     bench::Shared<Pool> shared{resources};
-    auto* const first = shared.pool().acquire().get();
+    auto probe = shared.pool().acquire();
+    auto const* const first = probe.get();
+    probe = {};
     bool same = true;
     for (auto _ : state) {
         auto const held = shared.pool().acquire();
@@ -33,6 +35,7 @@ void sync(benchmark::State& state) {
 using bench::Resource;
 BENCHMARK(floor<bench::TwoExchanges>)->Name("floor/two_xchg");
 BENCHMARK(floor<bench::TwoCas16>)->Name("floor/two_cmpxchg16b");
+BENCHMARK(floor<bench::TwoCas16WithLoads>)->Name("floor/two_cmpxchg16b_and_loads");
 BENCHMARK(sync<bench::Weir<Resource>>)->Name("sync/weir");
 BENCHMARK(sync<bench::Weir<Resource, weir::LockedStack>>)->Name("sync/weir_locked_stack");
 BENCHMARK(sync<bench::Naive<Resource>>)->Name("sync/naive");

@@ -15,6 +15,8 @@ namespace query_service {
 /// Listens for SIGINT and SIGTERM on `io`. Thread-safe.
 class Interrupt {
 public:
+    using Clock = std::chrono::steady_clock;
+
     explicit Interrupt(boost::asio::io_context& io) : signals_(io, SIGINT, SIGTERM) { listen(); }
 
     bool requested() const {
@@ -23,12 +25,15 @@ public:
     }
 
     /// Sleeps until the first Ctrl-C, at most until `deadline`. True when there was one.
-    bool wait_until(std::chrono::steady_clock::time_point deadline) const {
+    bool wait_until(Clock::time_point deadline) const {
         std::unique_lock lock{mutex_};
         return arrived_.wait_until(lock, deadline, [this] { return requested_; });
     }
 
 private:
+    /// One Ctrl-C may arrive twice: timeout(1), for one, signals a process and then the group it is in.
+    static constexpr std::chrono::milliseconds echo{300};
+
     void listen() {
         signals_.async_wait([this](boost::system::error_code error, int signal) {
             if (error) {
@@ -36,9 +41,11 @@ private:
             }
             {
                 std::lock_guard const lock{mutex_};
-                if (requested_) {
+                auto const now = Clock::now();
+                if (requested_ && now - first_ > echo) {
                     std::_Exit(128 + signal);  // what a shell reports for a signal
                 }
+                first_ = requested_ ? first_ : now;
                 requested_ = true;
             }
             arrived_.notify_all();
@@ -47,9 +54,10 @@ private:
     }
 
     boost::asio::signal_set signals_;
-    mutable std::mutex mutex_;  // protects requested_
+    mutable std::mutex mutex_;  // protects the two below
     mutable std::condition_variable arrived_;
     bool requested_ = false;
+    Clock::time_point first_;
 };
 
 }  // namespace query_service

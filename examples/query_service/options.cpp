@@ -2,9 +2,9 @@
 
 #include <array>
 #include <charconv>
-#include <cmath>
 #include <functional>
 #include <string_view>
+#include <type_traits>
 
 namespace query_service {
 
@@ -12,7 +12,8 @@ char const* const help_text = R"(usage: 10_query_service [options]
 
 Runs a ledger (transfers, balances, histories) for many clients at once through one weir::Pool, then the same
 work with a connection per request, and shows both side by side. Ends after --seconds a side, or by Ctrl-C
-(SIGINT, SIGTERM): the pool is drained and the ledger checked. A second Ctrl-C ends at once.
+(SIGINT, SIGTERM): the pool is drained and the ledger checked. A second Ctrl-C ends at once
+and leaves temporary files behind.
 
   --db sqlite:PATH          a SQLite file; made if missing, switched to WAL mode; its tables `account` and
                             `transfer` are replaced and stay for you to look at

@@ -6,7 +6,6 @@
 #include <boost/asio/io_context.hpp>
 #include <chrono>
 #include <cstddef>
-#include <cstdio>
 #include <cstdlib>
 #include <exception>
 #include <iomanip>
@@ -95,8 +94,7 @@ private:
         summary.requests_per_second = static_cast<double>(crew.counts().requests) / summary.elapsed.count();
         auto const patience = std::chrono::duration_cast<Clock::duration>(options_.drain_deadline);
         bool const drained = source.close(patience);
-        // A pool that is drained has no client left, so this waits for the last words of each, and for the other side.
-        bool const ended = crew.wait_until_ended(std::max(ending + patience, Clock::now() + std::chrono::seconds{1}));
+        bool const ended = crew.wait_until_ended(std::max(ending + patience, Clock::now() + Source::last_words));
         summary.drain = Clock::now() - ending;
         summary.drained = drained && ended ? Drained::yes : Drained::no;
 

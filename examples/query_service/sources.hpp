@@ -30,6 +30,7 @@ public:
     using Conn = typename Backend::Conn;
     using Handle = weir::Lease<Conn>;
     static constexpr char const* name = "pool";
+    static constexpr std::chrono::seconds last_words{1};  // a pool that is drained has no client left at work
 
     Pooled(boost::asio::io_context& io, Backend& backend, Options const& options)
         : pool_(io.get_executor(), backend.connector(), settings(options)) {}
@@ -91,6 +92,7 @@ public:
     using Conn = typename Backend::Conn;
     using Handle = std::unique_ptr<Conn>;
     static constexpr char const* name = "connection per request";
+    static constexpr std::chrono::seconds last_words{30};  // a hundred connects may be under way, and all end first
 
     PerRequest(boost::asio::io_context&, Backend& backend, Options const&) : backend_(&backend) {}
 

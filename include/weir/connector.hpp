@@ -40,7 +40,7 @@ struct ConnectContext {
 /// The latest attempt that failed.
 struct ConnectFailure {
     boost::system::error_code error{};
-    std::string text{};                           ///< what the connector said, for people
+    std::string text{};  ///< what the connector said, for people
     std::chrono::steady_clock::time_point when{};
 };
 

@@ -40,7 +40,10 @@ public:
         WEIR_ASSERT(slot_ && "an empty lease has no resource");
         return *slot_->conn();
     }
-    Conn* operator->() const { return &**this; }
+    Conn* operator->() const {
+        WEIR_ASSERT(slot_ && "an empty lease has no resource");
+        return slot_->conn();
+    }
     Conn* get() const noexcept { return slot_ ? slot_->conn() : nullptr; }
     explicit operator bool() const noexcept { return slot_ != nullptr; }
 

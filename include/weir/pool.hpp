@@ -10,6 +10,7 @@
 #include <stdexcept>
 #include <string>
 #include <tuple>
+#include <type_traits>
 #include <utility>
 #include <vector>
 #include <weir/connector.hpp>
@@ -33,13 +34,15 @@ namespace weir {
 /// nobody is woken to find nothing.
 ///
 /// `Policies` stand in any order, at most one for each slot; see `weir/policy/`. `Conn` is any move-constructible type;
-/// what cannot move is pooled as `std::unique_ptr<T>`.
+/// what cannot move is pooled as `std::unique_ptr<T>`. Every acquire also takes a `Setting`, as its last argument but
+/// the token; without a settings policy there is only one, and it says nothing.
 ///
 /// Distinct objects: safe. Shared objects: safe, but for construction and destruction. It may be used from inside its
 /// connector, hooks, observers and handlers, and by stop callbacks of its lifetime.
 template <class Conn, class... Policies>
 class Pool {
-    static_assert(std::is_object_v<Conn> && std::is_move_constructible_v<Conn> && std::is_same_v<Conn, std::remove_cv_t<Conn>>,
+    static_assert(std::is_object_v<Conn> && std::is_move_constructible_v<Conn> &&
+                      std::is_same_v<Conn, std::remove_cv_t<Conn>>,
                   "a pool holds values that can be moved: for what cannot, write weir::Pool<std::unique_ptr<T>>");
 
     using Set = detail::PolicySet<Policies...>;
@@ -85,7 +88,7 @@ public:
     /// - Errc::timed_out: the time is up; the text says what the pool was busy with;
     /// - Errc::too_many_waiters: `max_waiters` others wait already;
     /// and what the connector threw, or the error it returned, when the connect that was started for this call failed.
-    Lease<Conn> acquire() {
+    Lease<Conn> acquire(Setting const& = {}) {
         if (auto lease = core_->take(detail::Where::here)) return lease;
         detail::Failure failure;
         auto lease = core_->acquire(detail::after(now(), core_->options().wait.timeout), failure);
@@ -95,7 +98,7 @@ public:
 
     /// Lends an idle one, or says `Errc::exhausted`. Never waits, never connects on this thread; when there is room it
     /// has one opened in the background, so that a later try can succeed.
-    result<Lease<Conn>> try_acquire() {
+    result<Lease<Conn>> try_acquire(Setting const& = {}) {
         if (auto lease = core_->take(detail::Where::on_worker)) return lease;
         detail::Failure failure;
         return answer(core_->try_acquire(failure), failure);
@@ -103,9 +106,11 @@ public:
 
     /// As `acquire`, with a time of its own and errors as codes. With none left an idle one is still lent. Exceptions
     /// of the connector that are no `system_error` leave as exceptions.
-    result<Lease<Conn>> try_acquire_for(duration wait) { return try_acquire_until(detail::after(now(), wait)); }
+    result<Lease<Conn>> try_acquire_for(duration wait, Setting const& setting = {}) {
+        return try_acquire_until(detail::after(now(), wait), setting);
+    }
 
-    result<Lease<Conn>> try_acquire_until(time_point deadline) {
+    result<Lease<Conn>> try_acquire_until(time_point deadline, Setting const& = {}) {
         if (auto lease = core_->take(detail::Where::here)) return lease;
         detail::Failure failure;
         return answer(core_->acquire(deadline, failure), failure);
@@ -128,13 +133,23 @@ public:
     /// A completion that is destroyed uncalled gives its lease back. The pool may be destroyed while this is
     /// outstanding. The time counts from when the operation is launched.
     template <class Token = boost::asio::deferred_t>
+        requires(!std::is_same_v<std::decay_t<Token>, Setting>)
     auto async_acquire(Token&& token = {}) {
         return async_acquire_for(core_->options().wait.timeout, std::forward<Token>(token));
+    }
+    template <class Token = boost::asio::deferred_t>
+    auto async_acquire(Setting const& setting, Token&& token = {}) {
+        return async_acquire_for(core_->options().wait.timeout, setting, std::forward<Token>(token));
     }
 
     /// As `async_acquire`, with a time of its own.
     template <class Token = boost::asio::deferred_t>
+        requires(!std::is_same_v<std::decay_t<Token>, Setting>)
     auto async_acquire_for(duration wait, Token&& token = {}) {
+        return async_acquire_for(wait, Setting{}, std::forward<Token>(token));
+    }
+    template <class Token = boost::asio::deferred_t>
+    auto async_acquire_for(duration wait, Setting const&, Token&& token = {}) {
         return boost::asio::async_initiate<Token, void(boost::system::error_code, Lease<Conn>)>(
             AcquireInitiation{core_, wait}, token);
     }
@@ -258,13 +273,13 @@ private:
         template <class Handler>
         void operator()(Handler&& handler) const {
             using Plain = std::decay_t<Handler>;
-            detail::AsyncWaiter<Core, Plain, EndResult>::start(
-                core, Plain{std::forward<Handler>(handler)}, detail::after(now(), wait),
-                [](Core& c, detail::Waiter& waiter) {
-                    c.close(detail::Where::on_worker);
-                    c.await_end(waiter);
-                    return true;
-                });
+            detail::AsyncWaiter<Core, Plain, EndResult>::start(core, Plain{std::forward<Handler>(handler)},
+                                                               detail::after(now(), wait),
+                                                               [](Core& c, detail::Waiter& waiter) {
+                                                                   c.close(detail::Where::on_worker);
+                                                                   c.await_end(waiter);
+                                                                   return true;
+                                                               });
         }
     };
 

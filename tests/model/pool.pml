@@ -87,7 +87,7 @@ bit delivered[ACQUIRERS];
 bit outstanding[ACQUIRERS]; /* its handler has not been called */
 
 /* Orders: what a step leaves to be done without the mutex. */
-#define ORDERS byte o_deliver; byte o_connect; byte o_close; bit o_ends; byte i; byte w; bit ok
+#define ORDERS byte o_deliver; byte o_connect; byte o_close; bit o_ends; bit here; byte next; byte i; byte w; bit ok
 
 #ifdef CONNECTS_FAIL
 #define may_fail true
@@ -344,7 +344,7 @@ inline settle() {
 
 /* ---- Operations -------------------------------------------------------------------------------------------------- */
 
-/* Arbiter::vacated: a resource has been closed and destroyed. */
+/* SlotEvents::vacated: a resource has been closed and destroyed. */
 inline vacated(s, who) {
     assert(state[s] == closing && !ended);
     closings--;
@@ -357,8 +357,11 @@ inline vacated(s, who) {
 }
 
 /* Operations::carry_out. Whoever is delivered to, or given a job, begins with it when he likes: one step for all.
- * `here`: a plain close runs on this thread, else on a worker. */
-inline carry_out(here, s, who) {
+ * `here`: a plain close runs on this thread, else on a worker. Each process has it once, for spin copies it; `next`
+ * says where to go on. */
+#define then_carry_out(where, going_on) here = where; next = going_on; goto carrying_out
+inline carry_out(s, who) {
+    settle();
     do
     :: atomic {
         o_deliver != 0 || o_connect != 0 || (!here && o_close != 0) ->
@@ -404,7 +407,7 @@ end:
     :: atomic { job[me] == connect_job && mutex == 0 -> job[me] = no_job; assert(!ended); holds++ };
         if
         :: true ->
-            /* Arbiter::connected */
+            /* SlotEvents::connected */
             atomic {
                 lock();
                 connecting--;
@@ -412,12 +415,10 @@ end:
                 if
                 :: overrun[me] -> overrun[me] = 0; begin_close(me)
                 :: else -> end_attempt(me); settle_slot(me)
-                fi;
-                open_for_waiters(s, who);
-                unlock()
+                fi
             }
         :: may_fail ->
-            /* Arbiter::connect_failed */
+            /* SlotEvents::connect_failed */
             atomic {
                 lock();
                 if
@@ -431,13 +432,10 @@ end:
                     fi
                 fi;
                 connecting--;
-                free_slot(me);
-#ifndef MUTATE_NO_PUMP
-                open_for_waiters(s, who);
-#else
-                who = NONE;
+                free_slot(me)
+#ifdef MUTATE_NO_PUMP
+                ; who = NONE; unlock(); then_carry_out(true, 1)
 #endif
-                unlock()
             }
 #ifdef CONNECTS_OVERRUN
         :: !overrun[me] ->
@@ -451,26 +449,22 @@ end:
                 :: who != NONE -> dismiss(who)
                 :: else
                 fi;
-                open_for_waiters(s, who);
-                job[me] = connect_job;
-                unlock()
+                job[me] = connect_job
             }
 #endif
         fi;
-        settle();
-        carry_out(true, s, who);
-        /* Arbiter::unhold */
-        atomic { lock(); assert(!ended); holds--; unlock() };
-        settle();
-        carry_out(false, s, who)
-    :: atomic { job[me] == close_job && mutex == 0 -> job[me] = no_job; assert(!ended); holds++ };
+        atomic { open_for_waiters(s, who); unlock(); then_carry_out(true, 1) }
+    :: atomic { job[me] == close_job && mutex == 0 -> job[me] = no_job; assert(!ended); holds++; o_close = bit_of(me) };
         /* Operations::close_job */
-        atomic { lock(); s = me; vacated(s, who); unlock() };
-        settle();
-        carry_out(true, s, who);
-        atomic { lock(); assert(!ended); holds--; unlock() };
-        settle();
-        carry_out(false, s, who)
+        atomic { then_carry_out(true, 1) };
+carrying_out:
+        carry_out(s, who);
+        if
+        :: next == 1 ->
+            /* Arbiter::unhold */
+            atomic { lock(); assert(!ended); holds--; unlock(); then_carry_out(false, 0) }
+        :: else
+        fi
     od
 }
 
@@ -563,7 +557,7 @@ inline leave(whom, left) {
 
 /* Core::acquire, try_acquire and AsyncWaiter; then Core::release or discard. */
 proctype Acquirer(byte me; mtype:Manner manner) {
-    byte s = NONE; byte place_of = NONE; byte who = NONE; byte round; mtype:Answer answer = undecided; bit left; ORDERS;
+    byte s = NONE; byte other = NONE; byte who = NONE; byte round; mtype:Answer answer = undecided; bit left; ORDERS;
     do
     :: round < ROUNDS ->
         /* Core::take */
@@ -576,91 +570,93 @@ proctype Acquirer(byte me; mtype:Manner manner) {
             fi
         };
         if
-        :: s != NONE
-        :: else ->
-            ask(me, manner, s, answer);
-            carry_out(manner == connects_here, place_of, who);
-            if
-            :: answer == in_line ->
-                if
-                :: atomic { delivered[me] -> delivered[me] = 0 }
-#ifdef TIMES_OUT
-                :: me == 1 ->
-                    /* Core::await: its time is up */
-                    atomic { lock(); leave(me, left); unlock() };
-                    settle();
-                    carry_out(false, place_of, who);
-                    if
-                    :: left
-                    :: else -> atomic { delivered[me] -> delivered[me] = 0 }
-                    fi
-#endif
-                fi;
-                atomic {
-                    assert(place[me] == nowhere && attempt[me] == NONE);
-                    assert((granted[me] != NONE) != failure[me]);  /* one outcome, and one only */
-                    s = granted[me];
-                    granted[me] = NONE;
-                    failure[me] = 0;
-                    left = 0
-                }
-            :: answer == connect_here_ ->
-                /* Operations::connect_here */
-                if
-                :: true ->
-                    /* Arbiter::connected_here */
-                    atomic {
-                        lock();
-                        connecting--;
-                        state[s] = held;
-                        if
-                        :: closed -> begin_close(s); s = NONE
-                        :: !closed -> lend(s, me)
-                        :: !closed -> settle_slot(s); s = NONE  /* too late for its own deadline */
-                        fi;
-                        open_for_waiters(place_of, who);
-                        unlock()
-                    }
-                :: may_fail ->
-                    /* Arbiter::connect_here_failed */
-                    atomic {
-                        lock();
-                        connecting--;
-                        free_slot(s);
-                        s = NONE;
-                        open_for_waiters(place_of, who);
-                        unlock()
-                    }
-                fi;
-                settle();
-                carry_out(true, place_of, who)
-            :: else
-            fi;
-            atomic { assert(!delivered[me]); outstanding[me] = 0; answer = undecided }
+        :: s != NONE -> goto leased
+        :: else
         fi;
+        ask(me, manner, s, answer);
+        atomic { then_carry_out(manner == connects_here, 1) };
+asked:
         if
-        :: s == NONE
-        :: s != NONE ->
-            assert(state[s] == held && lent_to[s] == me);
+        :: answer == in_line ->
+            if
+            :: atomic { delivered[me] -> delivered[me] = 0 }
+#ifdef TIMES_OUT
+            :: me == 1 ->
+                /* Core::await: its time is up */
+                atomic { lock(); leave(me, left); unlock(); then_carry_out(false, 2) };
+timed_out:
+                if
+                :: left
+                :: else -> atomic { delivered[me] -> delivered[me] = 0 }
+                fi
+#endif
+            fi;
+            atomic {
+                assert(place[me] == nowhere && attempt[me] == NONE);
+                assert((granted[me] != NONE) != failure[me]);  /* one outcome, and one only */
+                s = granted[me];
+                granted[me] = NONE;
+                failure[me] = 0;
+                left = 0
+            }
+        :: answer == connect_here_ ->
+            /* Operations::connect_here */
+            if
+            :: true ->
+                /* SlotEvents::connected_here */
+                atomic {
+                    lock();
+                    connecting--;
+                    state[s] = held;
+                    if
+                    :: closed -> begin_close(s); s = NONE
+                    :: !closed -> lend(s, me)
+                    :: !closed -> settle_slot(s); s = NONE  /* too late for its own deadline */
+                    fi
+                }
+            :: may_fail ->
+                /* SlotEvents::connect_here_failed */
+                atomic { lock(); connecting--; free_slot(s); s = NONE }
+            fi;
+            atomic { open_for_waiters(other, who); unlock(); then_carry_out(true, 3) }
+        :: else
+        fi;
+answered:
+        atomic { assert(!delivered[me]); outstanding[me] = 0; answer = undecided };
+        if
+        :: s == NONE -> goto next_round
+        :: else
+        fi;
+leased:
+        assert(state[s] == held && lent_to[s] == me);
+        if
+        :: true ->
             /* Operations::give_back */
             atomic { store_push(s, ok); if :: ok -> s = NONE :: else fi; ok = 0 };
             if
-            :: s == NONE
-            :: else ->
-                /* Arbiter::come_back */
-                atomic { lock(); settle_slot(s); s = NONE; unlock() };
-                settle();
-                carry_out(true, place_of, who)
-            fi
+            :: s == NONE -> goto next_round
+            :: else
+            fi;
+            /* SlotEvents::come_back */
+            atomic { lock(); settle_slot(s); s = NONE; unlock(); then_carry_out(true, 4) }
 #ifdef DISCARDS
-        :: s != NONE ->
-            assert(state[s] == held && lent_to[s] == me);
-            /* Arbiter::give_up */
-            atomic { lock(); begin_close(s); s = NONE; unlock() };
-            settle();
-            carry_out(true, place_of, who)
+        :: true ->
+            /* SlotEvents::give_up */
+            atomic { lock(); begin_close(s); s = NONE; unlock(); then_carry_out(true, 4) }
 #endif
-        fi
+        fi;
+carrying_out:
+        carry_out(other, who);
+        if
+        :: next == 1 -> goto asked
+#ifdef TIMES_OUT
+        :: next == 2 -> goto timed_out
+#endif
+        :: next == 3 -> goto answered
+        :: else
+        fi;
+next_round:
+        skip
     :: else -> break
     od
 }
@@ -681,8 +677,7 @@ end:
         left = 0;
         unlock()
     };
-    settle();
-    carry_out(false, s, who)
+    carry_out(s, who)
 }
 
 /* Operations::ring and the round of maintenance that it orders. */
@@ -708,56 +703,54 @@ end:
             :: else -> sweeps = 1
             fi;
             ok = 0;
-            unlock()
+            unlock();
+            then_carry_out(false, 1)
         };
-        settle();
-        carry_out(false, s, who);
-        atomic { lock(); holds--; unlock() };
-        settle();
-        carry_out(false, s, who);
+rung:
         if
         :: sweeps ->
             /* Operations::sweep_job: since ring's hold was given back the end may have come. */
             atomic {
-                lock();
-                mutex = 0;
+                mutex == 0;
                 sweeps = 0;
-                ok = ended;
                 if
-                :: !ended -> holds++
-                :: else
+                :: ended ->
 #ifdef MUTATE_SWEEP_IGNORES_A_REFUSED_HOLD
-                    -> ok = 0
+                    skip
+#else
+                    goto swept
 #endif
+                :: else -> holds++
                 fi
             };
+            /* Arbiter::sweep, TaggedStackStore::take_coldest */
+            atomic { lock(); kept = parked; parked = 0 };
             if
-            :: ok -> ok = 0
-            :: else ->
-                /* Arbiter::sweep, TaggedStackStore::take_coldest */
-                atomic { lock(); kept = parked; parked = 0 };
-                if
-                :: kept == 0
-                :: kept != 0 -> atomic { lowest(kept, s); kept = kept & ~bit_of(s); state[s] = held; begin_close(s); s = NONE }
-                :: kept != 0
-                fi;
-                do
-                :: kept != 0 ->
-                    /* TaggedStackStore::restore */
-                    atomic { if :: parked == 0 -> parked = kept; kept = 0 :: else -> kept = kept | parked; parked = 0 fi }
-                :: else -> break
-                od;
-                atomic { unlock() };
-                settle();
-                carry_out(true, s, who);
-                atomic { lock(); assert(holds > 0); holds--; unlock() };
-                settle();
-                carry_out(false, s, who)
-            fi
+            :: kept != 0 -> atomic { lowest(kept, s); kept = kept & ~bit_of(s); state[s] = held; begin_close(s); s = NONE }
+            :: true
+            fi;
+            do
+            :: kept != 0 ->
+                /* TaggedStackStore::restore */
+                atomic { if :: parked == 0 -> parked = kept; kept = 0 :: else -> kept = kept | parked; parked = 0 fi }
+            :: else -> break
+            od;
+            atomic { unlock(); then_carry_out(true, 1) }
         :: else
-        fi
+        fi;
+swept:
+        skip
     :: rounds == 2 -> break
-    od
+    od;
+    goto finished;
+carrying_out:
+    carry_out(s, who);
+    if
+    :: next == 1 -> atomic { lock(); assert(holds > 0); holds--; unlock(); then_carry_out(false, 2) }
+    :: else -> goto rung
+    fi;
+finished:
+    skip
 }
 
 /* Pool::close and Pool::async_close */
@@ -786,20 +779,19 @@ proctype Closer(bit as_handler) {
             who = NONE
         fi;
 #ifdef MUTATE_CLOSE_LEAVES_GATE_OPEN
-        mutex = 0
+        mutex = 0;
 #else
-        unlock()
+        unlock();
 #endif
+        then_carry_out(false, 1)
     };
-    settle();
-    carry_out(false, s, who);
+carrying_out:
+    carry_out(s, who);
     if
-    :: as_handler ->
+    :: as_handler && next == 1 ->
         /* Core::await_end(Waiter&) */
-        atomic { lock(); draining = 1; unlock() };
-        settle();
-        carry_out(false, s, who);
-        end_told
+        atomic { lock(); draining = 1; unlock(); then_carry_out(false, 2) }
+    :: as_handler && next == 2 -> end_told
     :: else -> ended  /* Arbiter::await_end */
     fi;
     /* Nothing is open, and nothing will be: see the assertions on `ended`. */

@@ -31,7 +31,7 @@ int main(int argc, char** argv) {
                 ready.arrive_and_wait();
                 if (stop) return;
                 auto lease = std::move(leases[i]);
-                for (auto spin = random.below(200); spin != 0; --spin) std::this_thread::yield();
+                for (auto spin = random.below(20); spin != 0; --spin) std::this_thread::yield();
                 { auto const use = lease->use(); }
                 switch (random.below(4)) {
                     case 0: lease.release(); break;
@@ -57,7 +57,7 @@ int main(int argc, char** argv) {
         for (auto& lease : leases) lease = pool->acquire();
         pool->acquire().release();  // an idle one as well
         ready.arrive_and_wait();
-        for (auto spin = random.below(100); spin != 0; --spin) std::this_thread::yield();
+        for (auto spin = random.below(10); spin != 0; --spin) std::this_thread::yield();
         pool.reset();
         done.arrive_and_wait();
         check(test::eventually([&] { return connector.complaint().empty(); }), connector.complaint());

@@ -66,7 +66,7 @@ public:
             lend(slot);
             return true;
         }
-        this->begin_close(slot, Cause::idle, orders);
+        Base::begin_close(slot, Cause::idle, orders);
         return false;
     }
 
@@ -141,7 +141,7 @@ public:
     bool leave(Waiter& waiter, boost::system::error_code why, Orders& orders) noexcept {
         Lock const lock{*this, orders};
         if (waiter.place == Waiter::Place::nowhere) return false;
-        end_early(waiter, why);
+        this->end_early(waiter, why);
         if (waiter.kind == Waiter::Kind::handler) this->summon(waiter, orders);
         return true;
     }
@@ -153,7 +153,7 @@ public:
         Chain fresh;
         while (SlotBase* const slot = all.pop()) {
             if (this->is_expired(*slot)) {
-                this->begin_close(*slot, Cause::idle, orders);
+                Base::begin_close(*slot, Cause::idle, orders);
             } else {
                 lend(*slot);
                 fresh.push(*slot);
@@ -170,10 +170,7 @@ public:
         Lock const lock{*this, orders};
         this->alarm_at_ = time_point::max();
         ++this->holds_;
-        while (Waiter* const waiter = this->queue_.first_expired(now)) {
-            end_early(*waiter, Errc::timed_out);
-            this->summon(*waiter, orders);
-        }
+        this->expire(now, orders);
         this->overrun_operations(now, orders);
         if (this->clock_.next_round() <= now) {
             this->clock_.advance(now);
@@ -195,26 +192,35 @@ public:
         if (!this->clock_.ages() || this->ledger_.live() <= this->ledger_.low()) return;
         std::size_t const half = std::max<std::size_t>(1, this->store_.size() / 2);
         std::size_t const most = std::min(half, this->ledger_.live() - this->ledger_.low());
-        Chain cold = this->store_.take_coldest(most, [&](SlotBase const& slot) { return this->clock_.is_expired(slot); });
+        Chain cold =
+            this->store_.take_coldest(most, [&](SlotBase const& slot) { return this->clock_.is_expired(slot); });
         // What a full round leaves does not wait for the next one's time.
         if (cold.size == most && this->clock_.runs()) this->clock_.next_round_in(this->clock_.period() / 8, now);
         for (Chain rest = cold.reversed(); SlotBase* const slot = rest.pop();)
-            this->begin_close(*slot, Cause::idle, orders);
+            Base::begin_close(*slot, Cause::idle, orders);
     }
 
     // ---- The end ---------------------------------------------------------------------------------------------------
 
-    /// Begins the end: nothing is given out any more, whoever waits is told, and what is idle is to be closed.
-    /// False when it has begun before.
-    bool close(Orders& orders) noexcept {
+    /// Begins the end: from now on nothing is given out and whoever asks is refused. False when it has begun before.
+    bool begin_close(Orders& orders) noexcept {
         Lock const lock{*this, orders};
         if (this->closed_) return false;
         this->closed_ = true;
         this->closed_at_ = std::chrono::steady_clock::now();
-        for (Chain idle = this->store_.seal(); SlotBase* const slot = idle.pop();) {
+        this->last_idle_ = this->store_.seal();
+        ++this->holds_;  // until `close`
+        return true;
+    }
+
+    /// Goes on with it: whoever waits is told, what is idle is to be closed, what is in flight to be cancelled.
+    void close(Orders& orders) noexcept {
+        Lock const lock{*this, orders};
+        --this->holds_;
+        while (SlotBase* const slot = this->last_idle_.pop()) {
             ++this->sealed_;
             slot->sealed = true;
-            this->begin_close(*slot, Cause::drained, orders);
+            Base::begin_close(*slot, Cause::drained, orders);
         }
         this->queue_.for_each([&](Waiter& waiter) {
             if (waiter.place != Waiter::Place::draining) this->dismiss(waiter, {Errc::closed, {}}, orders);
@@ -222,7 +228,6 @@ public:
         for (auto* list : {&this->in_flight_, &this->overrun_})
             for (SlotBase const& slot : *list)
                 if (slot.operation != Operation::closing) orders.push_cancel(slot.task);
-        return true;
     }
 
     /// Waits as a handler for the end of a close.
@@ -301,14 +306,6 @@ public:
     }
 
     void set_self(std::weak_ptr<void> self) noexcept { this->self_ = std::move(self); }
-
-private:
-    void end_early(Waiter& waiter, boost::system::error_code why) noexcept {
-        if (waiter.place != Waiter::Place::draining)
-            ++(why == Errc::timed_out ? this->ledger_.counts.timed_out : this->ledger_.counts.cancelled);
-        this->take_out(waiter);
-        waiter.failure.code = why;
-    }
 };
 
 }  // namespace weir::detail

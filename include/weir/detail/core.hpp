@@ -164,11 +164,14 @@ public:
     /// Begins it, unless it has begun before. What is idle is closed `where`.
     void close(Where where) noexcept {
         Orders orders;
-        if (!this->arbiter_.close(orders)) return;
+        bool const first = this->arbiter_.begin_close(orders);
+        this->carry_out(std::move(orders), where);
+        if (!first) return;
         {
             Inside const inside{identity()};
             this->lifetimes_.stop();
         }
+        this->arbiter_.close(orders = {});
         this->carry_out(std::move(orders), where);
     }
 

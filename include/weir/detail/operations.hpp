@@ -175,7 +175,9 @@ private:
         Listener(std::shared_ptr<Operations> self, Resource& slot, Ended then) noexcept
             : self_{std::move(self)}, slot_{&slot}, then_{then} {}
         ~Listener() override {
-            if (self_) end({boost::asio::error::operation_aborted, {}});
+            if (!self_) return;
+            self_->executor_gone_ = true;  // nothing else destroys what was queued
+            end({boost::asio::error::operation_aborted, {}});
         }
 
         void ended(std::exception_ptr exception) noexcept override {
@@ -209,16 +211,21 @@ private:
             handed_over = true;
             task->start(std::move(operation), std::move(listener));
         } catch (...) {
-            if (!handed_over) (this->*then)(slot, Failure::current(), orders);
+            if (handed_over)
+                executor_gone_ = false;  // it has ended, but the executor only had no room for it
+            else
+                (this->*then)(slot, Failure::current(), orders);
         }
     }
 
     void connect(Resource& slot, Orders& orders) noexcept {
         if (supply_->connects == Shape::awaitable)
-            return start_task(slot, Operation::connecting, &Operations::connect_task, &Operations::connect_ended, orders);
+            return start_task(slot, Operation::connecting, &Operations::connect_task, &Operations::connect_ended,
+                              orders);
         slot.job = {&connect_job, static_cast<SlotBase*>(&slot)};
         if (workers_->submit(slot.job)) return;
-        auto const no_thread = boost::system::errc::make_error_code(boost::system::errc::resource_unavailable_try_again);
+        auto const no_thread =
+            boost::system::errc::make_error_code(boost::system::errc::resource_unavailable_try_again);
         connect_ended(slot, {no_thread, {}}, orders);
     }
 

@@ -12,14 +12,14 @@ namespace weir::detail {
 /// What a decision made under the core's mutex asks to be done once the mutex is free: everything that may call user
 /// code. Chains of nodes, so that deciding never allocates.
 struct Orders {
-    WaiterChain deliver{};                // have been claimed, or summoned to try once more
-    Chain connect{};                      // have been reserved: open them
-    Chain close{};                        // counted as closing, with their cause: close them
-    std::shared_ptr<Task> cancel{};       // operations to cancel
-    std::shared_ptr<Task> ended{};        // one that is over: to be forgotten without the mutex
+    WaiterChain deliver{};           // have been claimed, or summoned to try once more
+    Chain connect{};                 // have been reserved: open them
+    Chain close{};                   // counted as closing, with their cause: close them
+    std::shared_ptr<Task> cancel{};  // operations to cancel
+    std::shared_ptr<Task> ended{};   // one that is over: to be forgotten without the mutex
     std::chrono::steady_clock::time_point alarm = std::chrono::steady_clock::time_point::max();  // to be set
-    bool sweep = false;                   // a round of maintenance is due
-    bool ends = false;                    // the last close waits for these deliveries
+    bool sweep = false;  // a round of maintenance is due
+    bool ends = false;   // the last close waits for these deliveries
 
     void push_cancel(std::shared_ptr<Task> const& task) noexcept {
         if (!task) return;

@@ -67,9 +67,9 @@ struct PolicySet {
     static_assert((names_a_slot<Policies>() && ...),
                   "this policy names no slot of weir: its policy_slot is one of the tags in <weir/policy/slots.hpp>");
 
-#define WEIR_DETAIL_ONE(slot_name)                                              \
-    static_assert(at_most_one<slot::slot_name, Policies...>,                    \
-                  "two policies for the slot " #slot_name ": list at most one"); \
+#define WEIR_DETAIL_ONE(slot_name)                                                                                     \
+    static_assert(at_most_one<slot::slot_name, Policies...>,                                                           \
+                  "two policies for the slot " #slot_name ": list at most one");                                       \
     using slot_name = typename PickPolicy<slot::slot_name, Policies...>::type
 
     WEIR_DETAIL_ONE(Sizing);

@@ -32,24 +32,23 @@ enum class Operation : std::uint8_t { none, connecting, recycling, closing };
 ///
 /// Aligned to a cache line, so that two leases on two processors never share one.
 struct alignas(cache_line) SlotBase {
-    using InFlightHook =
-        boost::intrusive::list_member_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>>;
+    using InFlightHook = boost::intrusive::list_member_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>>;
 
     // Touched by every acquire and return.
-    std::atomic<SlotBase*> next{nullptr};                        // in the store, a free list or a chain
-    std::atomic<std::chrono::steady_clock::rep> parked_at{0};    // when it came back; read by sweeps, hence atomic
-    std::atomic<std::uint64_t> leases{0};                        // ever lent, over all resources that lay here
-    std::uint64_t id = 0;                                        // of the resource
-    int uncaught_when_lent = 0;                                  // for Drop policies that ask
-    Cause cause = Cause::drained;                                // while closing: why
+    std::atomic<SlotBase*> next{nullptr};                      // in the store, a free list or a chain
+    std::atomic<std::chrono::steady_clock::rep> parked_at{0};  // when it came back; read by sweeps, hence atomic
+    std::atomic<std::uint64_t> leases{0};                      // ever lent, over all resources that lay here
+    std::uint64_t id = 0;                                      // of the resource
+    int uncaught_when_lent = 0;                                // for Drop policies that ask
+    Cause cause = Cause::drained;                              // while closing: why
 
     // Touched only while it is being opened, closed or tidied up. Guarded by the core's mutex, but for the job.
     Operation operation = Operation::none;
-    bool overrun = false;           // its operation outlived its deadline: what it yields is closed
-    bool sealed = false;            // was idle when the pool closed
-    Waiter* owner = nullptr;        // the acquire that this connect was started for, if it still waits
-    std::shared_ptr<Task> task{};   // the awaitable operation in flight
-    Job job{};                      // the plain operation in flight
+    bool overrun = false;          // its operation outlived its deadline: what it yields is closed
+    bool sealed = false;           // was idle when the pool closed
+    Waiter* owner = nullptr;       // the acquire that this connect was started for, if it still waits
+    std::shared_ptr<Task> task{};  // the awaitable operation in flight
+    Job job{};                     // the plain operation in flight
     std::chrono::steady_clock::time_point started{};
     std::chrono::steady_clock::time_point deadline{};
     std::chrono::steady_clock::time_point lent_at{};  // where an observer asks how long
@@ -67,10 +66,10 @@ struct Slot;
 template <class Conn>
 class Home {
 public:
-    virtual void drop(Slot<Conn>&) noexcept = 0;     // the lease went out of scope: as the Drop policy says
-    virtual void release(Slot<Conn>&) noexcept = 0;  // it is clean
-    virtual void discard(Slot<Conn>&) noexcept = 0;  // it is not
-    virtual void detached(Slot<Conn>&) noexcept = 0; // it has been moved out; what is left is to be destroyed
+    virtual void drop(Slot<Conn>&) noexcept = 0;      // the lease went out of scope: as the Drop policy says
+    virtual void release(Slot<Conn>&) noexcept = 0;   // it is clean
+    virtual void discard(Slot<Conn>&) noexcept = 0;   // it is not
+    virtual void detached(Slot<Conn>&) noexcept = 0;  // it has been moved out; what is left is to be destroyed
 
 protected:
     ~Home() = default;

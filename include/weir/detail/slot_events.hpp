@@ -14,8 +14,8 @@ protected:
     using typename Base::Lock;
 
 public:
-    using typename Base::Options;
     using Base::lend;
+    using typename Base::Options;
 
     SlotEvents(Home<Conn>& home, Options const& options) : Base{home, options} {}
 

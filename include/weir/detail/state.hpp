@@ -216,6 +216,25 @@ protected:
         summon(waiter, orders);
     }
 
+    /// Takes a waiter out of line before his turn. He is not told yet.
+    void end_early(Waiter& waiter, boost::system::error_code why) noexcept {
+        if (waiter.place != Waiter::Place::draining)
+            ++(why == Errc::timed_out ? ledger_.counts.timed_out : ledger_.counts.cancelled);
+        take_out(waiter);
+        waiter.failure.code = why;
+    }
+
+    /// Whoever's time is up is told so, and stands in nobody's way. A thread sees to that itself, but for the one in
+    /// front, who may not have woken yet.
+    void expire(time_point now, Orders& orders) noexcept {
+        auto const end = [&](Waiter& waiter) {
+            end_early(waiter, Errc::timed_out);
+            summon(waiter, orders);
+        };
+        while (Waiter* const waiter = queue_.first_expired(now)) end(*waiter);
+        while (!queue_.empty() && queue_.front().deadline <= now) end(queue_.front());
+    }
+
     /// Gives a resource to the one who is next.
     void serve_front(SlotBase& slot, Orders& orders) noexcept {
         Waiter& waiter = queue_.front();
@@ -230,6 +249,7 @@ protected:
             begin_close(slot, Cause::drained, orders);
             return Fate::closing;
         }
+        expire(now, orders);
         bool const anyone = !queue_.empty();
         if (anyone && !is_patient(queue_.front(), now)) {
             serve_front(slot, orders);
@@ -315,9 +335,10 @@ protected:
         }
     }
 
-    using InFlight = boost::intrusive::list<
-        SlotBase, boost::intrusive::member_hook<SlotBase, SlotBase::InFlightHook, &SlotBase::in_flight>,
-        boost::intrusive::constant_time_size<false>>;
+    using InFlight =
+        boost::intrusive::list<SlotBase,
+                               boost::intrusive::member_hook<SlotBase, SlotBase::InFlightHook, &SlotBase::in_flight>,
+                               boost::intrusive::constant_time_size<false>>;
 
     // Read by the fast paths, hence first; the store's head is on a line of its own.
     typename StoreOf<typename P::Store>::type store_;
@@ -331,10 +352,10 @@ protected:
     WaitQueue queue_;
     Arena<Conn> arena_;
     IdleClock<typename P::Clock> clock_;
-    InFlight in_flight_;            // operations in the order of their deadlines: all have the same time
-    InFlight overrun_;              // those that are past it
-    std::size_t serving_ = 0;       // connects in flight for the line, or for whoever comes
-    std::size_t holds_ = 0;         // what else a close waits for: lifetimes, and our own threads at work
+    InFlight in_flight_;       // operations in the order of their deadlines: all have the same time
+    InFlight overrun_;         // those that are past it
+    std::size_t serving_ = 0;  // connects in flight for the line, or for whoever comes
+    std::size_t holds_ = 0;    // what else a close waits for: lifetimes, and our own threads at work
     std::uint64_t last_id_ = 0;
     time_point alarm_at_ = time_point::max();
     std::optional<ConnectFailure> last_failure_{};
@@ -343,6 +364,7 @@ protected:
     std::atomic<bool> closed_{false};  // also read without the mutex
     bool ended_ = false;
     time_point closed_at_{};
+    Chain last_idle_;         // what was idle when the close began, until those who waited are told
     std::size_t sealed_ = 0;  // those that were idle when the close began, and are not closed yet
 };
 

@@ -44,21 +44,35 @@ decltype(auto) call_connect(C& c, ConnectContext const& context) {
 }
 
 template <class C>
-constexpr bool wants_context = requires(C& c, ConnectContext const& x) { c.connect(x); } ||
-                               (!requires(C& c) { c.connect(); } && requires(C& c, ConnectContext const& x) { c(x); });
+constexpr bool wants_context = requires(C& c, ConnectContext const& x) {
+    c.connect(x);
+}
+|| (
+       !requires(C & c) { c.connect(); } && requires(C & c, ConnectContext const& x) { c(x); });
 
 template <class C>
-constexpr bool is_connector = wants_context<C> || requires(C& c) { c.connect(); } || requires(C& c) { c(); };
+constexpr bool is_connector = wants_context<C> || requires(C& c) {
+    c.connect();
+}
+|| requires(C& c) { c(); };
 
 /// A hook is there when it can be called with a resource; one that is there by name only is a mistake to be told of.
 template <class C, class Conn>
-constexpr bool has_recycle = requires(C& c, Conn& conn) { c.recycle(conn); };
+constexpr bool has_recycle = requires(C& c, Conn& conn) {
+    c.recycle(conn);
+};
 template <class C, class Conn>
-constexpr bool has_close = requires(C& c, Conn& conn) { c.close(conn); };
+constexpr bool has_close = requires(C& c, Conn& conn) {
+    c.close(conn);
+};
 template <class C>
-constexpr bool names_recycle = requires { &C::recycle; };
+constexpr bool names_recycle = requires {
+    &C::recycle;
+};
 template <class C>
-constexpr bool names_close = requires { &C::close; };
+constexpr bool names_close = requires {
+    &C::close;
+};
 
 /// What a connector can do, in terms of slots.
 ///
@@ -89,12 +103,13 @@ public:
 
 template <class Conn, class Connector>
 class ConnectorSupply final : public Supply<Conn> {
-    static_assert(is_connector<Connector>,
-                  "this is no connector for weir: make it callable with () or (weir::ConnectContext const&), or give it "
-                  "a member connect that is");
+    static_assert(
+        is_connector<Connector>,
+        "this is no connector for weir: make it callable with () or (weir::ConnectContext const&), or give it "
+        "a member connect that is");
 
-    using Result = std::remove_cvref_t<decltype(call_connect(std::declval<Connector&>(),
-                                                             std::declval<ConnectContext const&>()))>;
+    using Result =
+        std::remove_cvref_t<decltype(call_connect(std::declval<Connector&>(), std::declval<ConnectContext const&>()))>;
     using Product = Awaited_t<Result>;
 
     static constexpr bool gives_conn = std::same_as<Product, Conn>;

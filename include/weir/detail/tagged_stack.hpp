@@ -29,7 +29,8 @@ namespace weir::detail {
 /// them under its mutex.
 class TaggedStackStore {
 public:
-    explicit TaggedStackStore(std::uint64_t first_tag = 0) noexcept : head_{Word128::Value{0, first_tag << tag_shift}} {}
+    explicit TaggedStackStore(std::uint64_t first_tag = 0) noexcept
+        : head_{Word128::Value{0, first_tag << tag_shift}} {}
 
     /// Parks `slot` on top; false, and nothing done, while the gate is shut.
     bool push(SlotBase& slot) noexcept {

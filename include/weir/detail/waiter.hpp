@@ -41,13 +41,13 @@ struct Waiter {
     time_point const deadline;
     time_point since{};
     Place place = Place::nowhere;
-    bool waited = false;               // counted as a wait
-    bool summoned = false;             // a deliver is under way: another would be one too many
-    SlotBase* attempt = nullptr;       // its own connect, while that is in flight
-    SlotBase* granted = nullptr;       // outcome: this,
-    Failure failure{};                 // or this; for a close neither when it is drained
+    bool waited = false;                                      // counted as a wait
+    bool summoned = false;                                    // a deliver is under way: another would be one too many
+    SlotBase* attempt = nullptr;                              // its own connect, while that is in flight
+    SlotBase* granted = nullptr;                              // outcome: this,
+    Failure failure{};                                        // or this; for a close neither when it is drained
     boost::asio::execution_context const* context = nullptr;  // where its handler runs
-    Waiter* next = nullptr;            // in a chain of those to deliver to
+    Waiter* next = nullptr;                                   // in a chain of those to deliver to
     boost::intrusive::list_member_hook<> in_line{};
     boost::intrusive::set_member_hook<> by_deadline{};
 

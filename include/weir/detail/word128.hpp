@@ -100,19 +100,18 @@ public:
         std::uint64_t put_low;
         std::uint64_t put_high;
         std::uint32_t failed;
-        __asm__ __volatile__(
-            "1: ldaxp %[seen_low], %[seen_high], %[word]\n"
-            "   cmp %[seen_low], %[want_low]\n"
-            "   ccmp %[seen_high], %[want_high], #0, eq\n"
-            "   csel %[put_low], %[new_low], %[seen_low], eq\n"
-            "   csel %[put_high], %[new_high], %[seen_high], eq\n"
-            "   stlxp %w[failed], %[put_low], %[put_high], %[word]\n"
-            "   cbnz %w[failed], 1b\n"
-            : [seen_low] "=&r"(seen_low), [seen_high] "=&r"(seen_high), [put_low] "=&r"(put_low),
-              [put_high] "=&r"(put_high), [failed] "=&r"(failed), [word] "+Q"(*this)
-            : [want_low] "r"(expected.low), [want_high] "r"(expected.high), [new_low] "r"(desired.low),
-              [new_high] "r"(desired.high)
-            : "cc", "memory");
+        __asm__ __volatile__("1: ldaxp %[seen_low], %[seen_high], %[word]\n"
+                             "   cmp %[seen_low], %[want_low]\n"
+                             "   ccmp %[seen_high], %[want_high], #0, eq\n"
+                             "   csel %[put_low], %[new_low], %[seen_low], eq\n"
+                             "   csel %[put_high], %[new_high], %[seen_high], eq\n"
+                             "   stlxp %w[failed], %[put_low], %[put_high], %[word]\n"
+                             "   cbnz %w[failed], 1b\n"
+                             : [seen_low] "=&r"(seen_low), [seen_high] "=&r"(seen_high), [put_low] "=&r"(put_low),
+                               [put_high] "=&r"(put_high), [failed] "=&r"(failed), [word] "+Q"(*this)
+                             : [want_low] "r"(expected.low), [want_high] "r"(expected.high), [new_low] "r"(desired.low),
+                               [new_high] "r"(desired.high)
+                             : "cc", "memory");
         Value const seen{seen_low, seen_high};
         bool const done = seen == expected;
         expected = seen;
@@ -121,7 +120,7 @@ public:
     }
 
 private:
-    std::uint64_t low_;   // little-endian on both processors: the lower half lies first
+    std::uint64_t low_;  // little-endian on both processors: the lower half lies first
     std::uint64_t high_;
 };
 

@@ -11,9 +11,9 @@ namespace weir {
 
 /// What a sizing policy answers.
 struct Limits {
-    std::size_t low = 0;                                          ///< this many are kept open however long they idle
-    std::size_t high = std::numeric_limits<std::size_t>::max();   ///< never more than this many open
-    std::optional<std::size_t> max_waiters{};                     ///< no more than this many wait; none: no bound
+    std::size_t low = 0;                                         ///< this many are kept open however long they idle
+    std::size_t high = std::numeric_limits<std::size_t>::max();  ///< never more than this many open
+    std::optional<std::size_t> max_waiters{};                    ///< no more than this many wait; none: no bound
 };
 
 /// Between a low and a high mark, as in Finagle's watermark pool.
