@@ -395,7 +395,7 @@ inline carry_out(s, who) {
         /* Operations::close_here */
         atomic { lock(); lowest(o_close, s); o_close = o_close & ~bit_of(s); vacated(s, who); unlock() };
         settle()
-    :: else -> break
+    :: else -> here = 0; break
     od
 }
 
@@ -648,12 +648,12 @@ leased:
 carrying_out:
         carry_out(other, who);
         if
-        :: next == 1 -> goto asked
+        :: atomic { next == 1 -> next = 0; goto asked }
 #ifdef TIMES_OUT
-        :: next == 2 -> goto timed_out
+        :: atomic { next == 2 -> next = 0; goto timed_out }
 #endif
-        :: next == 3 -> goto answered
-        :: else
+        :: atomic { next == 3 -> next = 0; goto answered }
+        :: atomic { next == 4 -> next = 0 }
         fi;
 next_round:
         skip
@@ -747,7 +747,7 @@ carrying_out:
     carry_out(s, who);
     if
     :: next == 1 -> atomic { lock(); assert(holds > 0); holds--; unlock(); then_carry_out(false, 2) }
-    :: else -> goto rung
+    :: atomic { next == 2 -> next = 0; goto rung }
     fi;
 finished:
     skip
