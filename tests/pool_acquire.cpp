@@ -124,7 +124,7 @@ TYPED_TEST(PoolAcquire, Rule5LendsAnIdleOneThoughTheDeadlineIsPast) {
 // rule 5
 TYPED_TEST(PoolAcquire, Rule5WithAPastDeadlineNeitherConnectsNorWaitsNorCountsAWait) {
     FakeConnector connector;
-    FakePool<TypeParam> pool{connector, {.size = {.high = 1}}};
+    FakePool<TypeParam> pool{connector, {.size = {.high = 1, .max_waiters = 0}}};
     auto const expect_refused = [&](auto const& result) {
         ASSERT_FALSE(result);
         EXPECT_EQ(result.error(), Errc::timed_out);

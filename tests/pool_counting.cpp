@@ -101,7 +101,7 @@ TEST(PoolCountingWaits, Rule50AWaitIsCountedWhenItBeginsAndItsTimeWhateverItsOut
     auto waiter = wait_in_line(pool);
     EXPECT_EQ(pool.stats().waited, 1u);
     lease.release();
-    lease = std::move(*waiter.get());
+    lease = waiter.get().value();
     auto const after_success = pool.stats().wait_time;
     EXPECT_GT(after_success, 0s);
     EXPECT_FALSE(pool.try_acquire_for(30ms));

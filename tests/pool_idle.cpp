@@ -292,6 +292,25 @@ TYPED_TEST(PoolIdle, Rule30ASweepHoldsOffNoAcquire) {
     expect_drained(pool, this->connector);
 }
 
+// rule 30, rule 11
+TYPED_TEST(PoolIdle, Rule30WhoComesWhileASweepClosesIsServed) {
+    typename TestFixture::template Pool<> pool{
+        this->never_run.get_executor(), this->connector, {.size = {.high = 1}, .idle = {.ttl = 8s}}};
+    this->park(pool, 1);
+    ManualClock::advance(8s);
+    this->connector.gate(Hook::close, Gate::never);
+    auto sweeping = std::async(std::launch::async, [&] { pool.sweep(); });
+    EXPECT_TRUE(this->connector.await_blocked(Hook::close, 1));
+    auto waiter = wait_in_line(pool);
+    this->connector.gate(Hook::close, Gate::ok);
+    sweeping.get();
+    auto served = waiter.get();
+    ASSERT_TRUE(served);
+    EXPECT_EQ((*served)->id(), 2u);
+    served->release();
+    expect_drained(pool, this->connector);
+}
+
 // rule 20, rule 28
 TYPED_TEST(PoolIdle, Rule28ASweepThatClosesOpensNothing) {
     typename TestFixture::template Pool<> pool{

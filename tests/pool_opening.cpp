@@ -342,6 +342,26 @@ TEST_F(PoolOpening, Rule20MaxConcurrentBoundsConnectsInFlight) {
     expect_drained(pool, connector);
 }
 
+// rule 20, rule 23
+TEST_F(PoolOpening, Rule20ASecondFreedSlotIsNotOpenedForTheSameWaiter) {
+    Pool pool{io.get_executor(), connector, {.size = {.high = 2}}};
+    auto one = pool.acquire();
+    auto two = pool.acquire();
+    Outcome outcome;
+    pool.async_acquire(outcome.handler());
+    connector.gate(Hook::connect, Gate::never);
+    one.discard();
+    EXPECT_TRUE(connector.await_blocked(Hook::connect, 1));
+    two.discard();
+    EXPECT_EQ(pool.stats().connecting, 1u);
+    connector.gate(Hook::connect, Gate::ok);
+    EXPECT_TRUE(run_until([&] { return outcome.calls == 1; }));
+    EXPECT_TRUE(outcome.lease);
+    EXPECT_EQ(connector.calls(Hook::connect), 3u);
+    outcome.lease.release();
+    expect_drained(pool, connector);
+}
+
 // rule 20
 TEST_F(PoolOpening, Rule20OnceTheWaitersAreGoneOpeningStops) {
     Pool pool{io.get_executor(), connector, {.size = {.high = 8}, .connect = {.max_concurrent = 1}}};

@@ -139,6 +139,43 @@ TYPED_TEST(PoolReturn, Rule23WhateverClosesItTheWaiterGetsAReplacement) {
     expect_drained(pool, connector);
 }
 
+// rule 23, rule Z
+TYPED_TEST(PoolReturn, Rule23AReplacementWaitsForTheEndOfTheClose) {
+    FakeConnector connector;
+    FakePool<TypeParam> pool{connector, {.size = {.high = 1}}};
+    auto lease = pool.acquire();
+    auto waiter = wait_in_line(pool);
+    connector.gate(Hook::close, Gate::never);
+    auto returner = std::async(std::launch::async, [&] { lease.discard(); });
+    EXPECT_TRUE(connector.await_blocked(Hook::close, 1));
+    EXPECT_EQ(pool.stats().closing, 1u);
+    EXPECT_EQ(pool.stats().open, 1u);
+    EXPECT_EQ(pool.stats().waiting, 1u);
+    connector.gate(Hook::close, Gate::ok);
+    returner.get();
+    EXPECT_TRUE(waiter.get());
+    EXPECT_EQ(connector.max_open(), 1u);
+    expect_drained(pool, connector);
+}
+
+// rule 23, rule 11
+TYPED_TEST(PoolReturn, Rule23WhoComesWhileAReturnClosesIsServed) {
+    FakeConnector connector;
+    FakePool<TypeParam, DropIdle> pool{connector, {.size = {.high = 1}}};
+    auto lease = pool.acquire();
+    connector.gate(Hook::close, Gate::never);
+    auto returner = std::async(std::launch::async, [&] { lease.release(); });
+    EXPECT_TRUE(connector.await_blocked(Hook::close, 1));
+    auto waiter = wait_in_line(pool);
+    connector.gate(Hook::close, Gate::ok);
+    auto served = waiter.get();
+    ASSERT_TRUE(served);
+    EXPECT_EQ((*served)->id(), 2u);
+    returner.get();
+    served->release();
+    expect_drained(pool, connector);
+}
+
 // rule 23
 TYPED_TEST(PoolReturn, Rule23WithoutDemandNothingIsReopened) {
     FakeConnector connector;

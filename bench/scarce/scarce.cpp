@@ -62,7 +62,7 @@ void scarce(benchmark::State& state) {
 
 void sizes(benchmark::internal::Benchmark* benchmark, int threads, int resources) {
     // A fixed number: what a turn costs differs so much from one attempt to the next that a search for one goes astray.
-    benchmark->ArgNames({"resources", "work_us"})->Threads(threads)->UseRealTime()->Iterations(200'000 / threads);
+    benchmark->ArgNames({"resources", "work_us"})->Threads(threads)->UseRealTime()->Iterations(50'000 / threads);
     for (int const work : {0, 2}) benchmark->Args({resources, work});
 }
 

@@ -51,6 +51,13 @@ TEST(IdleCache, Rule29DecidesByThoseParked) {
 }
 
 // rule 27
+TEST(IdleCache, Rule27ATimeToLiveOf0KeepsNoneAboveLow) {
+    constexpr IdleCache idle{.ttl = 0s};
+    EXPECT_EQ(idle.keep({.live = 2, .idle = 0, .low = 1, .high = 9}), Keep::no_idle);
+    EXPECT_EQ(idle.keep({.live = 1, .idle = 0, .low = 1, .high = 9}), Keep::yes);
+}
+
+// rule 27
 TEST(DropIdle, Rule27DecidesByThoseOpen) {
     constexpr DropIdle idle{};
     EXPECT_EQ(idle.keep({.live = 3, .idle = 0, .low = 2, .high = 9}), Keep::no_idle);

@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 #include <set>
+#include <thread>
 #include <type_traits>
 #include <vector>
 #include <weir/policy/store.hpp>
@@ -41,6 +42,38 @@ TYPED_TEST(StorePolicy, HoldsAsManyAsThereAreAndEachOnce) {
         EXPECT_EQ(pool.stats().idle, 0u);
     }
     EXPECT_EQ(connector.opened(), many);
+    expect_drained(pool, connector);
+}
+
+// rule Z
+TYPED_TEST(StorePolicy, GrowsUnderManyThreads) {
+    FakeConnector connector;
+    FakePool<TypeParam, Unbounded, KeepIdle> pool{connector.only_connect()};
+    constexpr std::size_t each = 200;
+    std::vector<std::vector<Lease<FakeConn>>> leases(4);
+    std::vector<std::thread> threads;
+    for (auto& own : leases) {
+        threads.emplace_back([&] {
+            for (std::size_t i = 0; i != each; ++i) {
+                own.push_back(pool.acquire());
+                { auto const use = own.back()->use(); }
+                if (i % 3 == 0) own.erase(own.begin());
+            }
+        });
+    }
+    for (auto& thread : threads) thread.join();
+    std::set<std::uint64_t> ids;
+    std::size_t held = 0;
+    for (auto const& own : leases) {
+        held += own.size();
+        for (auto const& lease : own) ids.insert(lease.id());
+    }
+    EXPECT_EQ(ids.size(), held);
+    EXPECT_EQ(pool.stats().leased, held);
+    threads.clear();
+    for (auto& own : leases) threads.emplace_back([&] { own.clear(); });
+    for (auto& thread : threads) thread.join();
+    EXPECT_EQ(pool.stats().idle, connector.opened());
     expect_drained(pool, connector);
 }
 
