@@ -111,6 +111,7 @@ echo '--- the mistakes'
     wait
     catches END_IGNORES_HOLDS -DHIGH=1 -DACQUIRERS=2 -DDISCARDS &
     catches SWEEP_IGNORES_A_REFUSED_HOLD -DHIGH=1 -DACQUIRERS=2 -DAGES
+    wait
 }
 
 if [ -s "$failed" ]; then
