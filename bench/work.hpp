@@ -36,7 +36,10 @@ struct alignas(64) Resource {
     }
 
     /// Not atomic on purpose: were it lent to two at once, uses would be lost and the sum come out short.
-    void use() noexcept { benchmark::DoNotOptimize(++uses_); }
+    void use() noexcept {
+        ++uses_;
+        benchmark::ClobberMemory();  // DoNotOptimize(++uses_) loses the increment with g++ -O1
+    }
 
 private:
     Total* total_;
