@@ -142,6 +142,20 @@ TEST(Lifetime, Rule43OutlivesThePool) {
 }
 
 // rule 43: and be what the pool's destruction is told by.
+// A pool's core ends with its last user, however many tokens it has given out: a token must not be what keeps it.
+TEST(Lifetime, Rule43KeepsNothingOnceItIsGone) {
+    auto const owned = std::make_shared<int>(0);
+    Ledger ledger;
+    {
+        weir::Pool<Conn> pool{[&ledger, owned](weir::ConnectContext const&) { return Conn{ledger}; }};
+        { auto const lifetime = pool.lifetime(); }
+        pool.acquire().release();
+        EXPECT_GT(owned.use_count(), 1);
+        EXPECT_TRUE(pool.close(patience));
+    }
+    EXPECT_TRUE(wait_until([&] { return owned.use_count() == 1; })) << "the connector outlives its pool";
+}
+
 TEST(Lifetime, Rule43IsStoppedByTheDestructor) {
     auto pool = std::make_unique<weir::Pool<int>>([] { return 1; });
     int told = 0;

@@ -116,6 +116,7 @@ public:
                 this->start_connect(&waiter, *place, now, orders);
             } else {
                 waiter.waited = true;
+                waiter.is_next = &queue.front() == &waiter;
                 ++ledger.counts.waited;
             }
             return Answer::in_line;
@@ -169,7 +170,7 @@ public:
     void ring(time_point now, Orders& orders) noexcept {
         Lock const lock{*this, orders};
         this->alarm_at_ = time_point::max();
-        ++this->holds_;
+        ++this->at_work_;
         this->expire(now, orders);
         this->overrun_operations(now, orders);
         if (this->clock_.next_round() <= now) {
@@ -209,14 +210,14 @@ public:
         this->closed_ = true;
         this->closed_at_ = std::chrono::steady_clock::now();
         this->last_idle_ = this->store_.seal();
-        ++this->holds_;  // until `close`
+        ++this->at_work_;  // until `close`
         return true;
     }
 
     /// Goes on with it: whoever waits is told, what is idle is to be closed, what is in flight to be cancelled.
     void close(Orders& orders) noexcept {
         Lock const lock{*this, orders};
-        --this->holds_;
+        --this->at_work_;
         while (SlotBase* const slot = this->last_idle_.pop()) {
             ++this->sealed_;
             slot->sealed = true;
@@ -245,7 +246,10 @@ public:
             this->drained_.wait(lock, ended);
         } else if (!this->drained_.wait_until(lock, until, ended)) {
             auto const moment = this->closed_at_ + std::chrono::milliseconds{250};
-            this->drained_.wait_until(lock, moment, [this] { return this->sealed_ == 0; });
+            // With nothing open, and nobody's token, the end itself is a matter of microseconds.
+            this->drained_.wait_until(lock, moment, [this] {
+                return this->ended_ || (this->sealed_ == 0 && (this->ledger_.open() > 0 || this->lifetimes_ > 0));
+            });
         }
         return this->ended_;
     }
@@ -265,16 +269,16 @@ public:
     }
 
     /// Holds back the end of a close; false when there is no end to hold back any more.
-    bool hold() noexcept {
+    bool hold(Holder holder) noexcept {
         std::lock_guard const lock{this->mutex_};
         if (this->ended_) return false;
-        ++this->holds_;
+        ++holds(holder);
         return true;
     }
 
-    void unhold(Orders& orders) noexcept {
+    void unhold(Holder holder, Orders& orders) noexcept {
         Lock const lock{*this, orders};
-        --this->holds_;
+        --holds(holder);
     }
 
     /// A context is shutting down: those whose handlers run there go unheard.
@@ -306,6 +310,9 @@ public:
     }
 
     void set_self(std::weak_ptr<void> self) noexcept { this->self_ = std::move(self); }
+
+private:
+    std::size_t& holds(Holder holder) noexcept { return holder == Holder::token ? this->lifetimes_ : this->at_work_; }
 };
 
 }  // namespace weir::detail

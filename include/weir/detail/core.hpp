@@ -9,6 +9,7 @@
 #include <vector>
 #include <weir/detail/context_watch.hpp>
 #include <weir/detail/operations.hpp>
+#include <weir/detail/sync_waiter.hpp>
 #include <weir/lease.hpp>
 
 namespace weir::detail {
@@ -244,12 +245,12 @@ private:
     /// Sleeps in line until it has its outcome.
     void await(SyncWaiter& waiter) {
         do {
-            if (waiter.wait(waiter.deadline)) continue;
+            if (waiter.wait(waiter.deadline, vigil_)) continue;
             Orders orders;
             bool const left = this->arbiter_.leave(waiter, Errc::timed_out, orders);
             this->carry_out(std::move(orders), Where::on_worker);
             // Somebody is on his way with a deliver: the waiter must not be gone when he comes.
-            if (!left || waiter.summoned) waiter.wait(time_point::max());
+            if (!left || waiter.summoned) waiter.wait();
             return;
         } while (!visit(waiter));
     }
@@ -300,6 +301,7 @@ private:
         this->carry_out(std::move(orders), Where::on_worker);
     }
 
+    Vigil vigil_;
     std::mutex contexts_mutex_;  // protects the list of those that are watched
     std::vector<boost::asio::execution_context*> contexts_;
 };

@@ -54,7 +54,7 @@ protected:
             if (Waiter* const waiter = orders.deliver.pop()) {
                 waiter->deliver();
             } else if (std::exchange(orders.ends, false)) {
-                arbiter_.unhold(orders);
+                arbiter_.unhold(Holder::thread, orders);
             } else if (SlotBase* const slot = orders.connect.pop()) {
                 connect(static_cast<Resource&>(*slot), orders);
             } else if (SlotBase* const closing = orders.close.pop()) {
@@ -147,8 +147,12 @@ protected:
 
     Lifetime lifetime() {
         return lifetimes_.token([this]() -> std::shared_ptr<void const> {
-            if (!arbiter_.hold()) return nullptr;
-            return {this, [self = this->shared_from_this()](void const*) { self->unhold(); }};
+            if (!arbiter_.hold(Holder::token)) return nullptr;
+            // Moved out: the deleter outlives its call as long as the source remembers the hold.
+            return {this, [self = this->shared_from_this()](void const*) mutable {
+                        auto const core = std::move(self);
+                        core->unhold(Holder::token);
+                    }};
         });
     }
 
@@ -345,16 +349,16 @@ private:
     template <class Work>
     static void on_own_thread(Resource& slot, Work work) noexcept {
         auto const self = static_cast<Operations&>(*slot.home).shared_from_this();
-        self->arbiter_.hold();
+        self->arbiter_.hold(Holder::thread);
         Orders orders;
         work(*self, orders);
         self->carry_out(std::move(orders), Where::here);
-        self->unhold();
+        self->unhold(Holder::thread);
     }
 
-    void unhold() noexcept {
+    void unhold(Holder holder) noexcept {
         Orders orders;
-        arbiter_.unhold(orders);
+        arbiter_.unhold(holder, orders);
         carry_out(std::move(orders), Where::on_worker);
     }
 
@@ -362,7 +366,7 @@ private:
         Orders orders;
         arbiter_.ring(std::chrono::steady_clock::now(), orders);
         carry_out(std::move(orders), Where::on_worker);
-        unhold();
+        unhold(Holder::thread);
     }
 
     /// One round at a time: a round that takes longer than its period is not overtaken by the next.
@@ -376,10 +380,10 @@ private:
     static void sweep_job(void* argument) noexcept {
         auto& self = *static_cast<Operations*>(argument);
         auto const keep = self.sweeper_;
-        bool const held = self.arbiter_.hold();
+        bool const held = self.arbiter_.hold(Holder::thread);
         if (held) self.sweep(Where::here);
         self.sweep_done();
-        if (held) self.unhold();
+        if (held) self.unhold(Holder::thread);
     }
 
     void sweep_done() noexcept {

@@ -20,6 +20,9 @@
 
 namespace weir::detail {
 
+/// Who holds back the end of a close.
+enum class Holder { token, thread };
+
 /// Whether the trace has been told what is about to happen.
 enum class Told { no, yes };
 
@@ -308,13 +311,13 @@ protected:
     /// A close ends when nothing is open and nobody of ours is still about. Those who wait for it as handlers are told
     /// first, the threads after that: when a close has returned, no executor is touched any more.
     void settle_end(Orders& orders) noexcept {
-        if (!closed_ || ledger_.open() > 0 || holds_ > 0) return;
+        if (!closed_ || ledger_.open() > 0 || lifetimes_ > 0 || at_work_ > 0) return;
         if (queue_.draining()) {
             while (Waiter* const waiter = queue_.draining()) {
                 queue_.remove(*waiter);
                 summon(*waiter, orders);
             }
-            ++holds_;
+            ++at_work_;
             orders.ends = true;
         } else {
             ended_ = true;
@@ -352,10 +355,11 @@ protected:
     WaitQueue queue_;
     Arena<Conn> arena_;
     IdleClock<typename P::Clock> clock_;
-    InFlight in_flight_;       // operations in the order of their deadlines: all have the same time
-    InFlight overrun_;         // those that are past it
-    std::size_t serving_ = 0;  // connects in flight for the line, or for whoever comes
-    std::size_t holds_ = 0;    // what else a close waits for: lifetimes, and our own threads at work
+    InFlight in_flight_;         // operations in the order of their deadlines: all have the same time
+    InFlight overrun_;           // those that are past it
+    std::size_t serving_ = 0;    // connects in flight for the line, or for whoever comes
+    std::size_t lifetimes_ = 0;  // what else a close waits for: users' tokens,
+    std::size_t at_work_ = 0;    // and threads that are not done with the pool
     std::uint64_t last_id_ = 0;
     time_point alarm_at_ = time_point::max();
     std::optional<ConnectFailure> last_failure_{};

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <weir/detail/config.hpp>
 #include <weir/detail/slot.hpp>
+#include <weir/detail/spin.hpp>
 #include <weir/detail/word128.hpp>
 
 namespace weir::detail {
@@ -35,17 +36,17 @@ public:
     /// Parks `slot` on top; false, and nothing done, while the gate is shut.
     bool push(SlotBase& slot) noexcept {
         auto head = head_.load();
-        do {
+        for (Retreat retreat;; retreat(), head = head_.load()) {
             if (head.high & gate) return false;
             slot.next.store(top(head), std::memory_order_relaxed);  // published by the exchange
-        } while (!head_.compare_exchange(head, {word(&slot), head.high + one}));
-        return true;
+            if (head_.compare_exchange(head, {word(&slot), head.high + one})) return true;
+        }
     }
 
     /// Takes the slot that was parked last; nullptr when there is none.
     SlotBase* pop() noexcept {
         auto head = head_.load();
-        for (;;) {
+        for (Retreat retreat;; retreat(), head = head_.load()) {
             SlotBase* const slot = top(head);
             if (!slot) return nullptr;
             // May be stale, of a slot that has just been taken by somebody else: then the tag has risen and the

@@ -5,8 +5,6 @@
 #include <boost/intrusive/list_hook.hpp>
 #include <boost/intrusive/set_hook.hpp>
 #include <chrono>
-#include <condition_variable>
-#include <mutex>
 #include <weir/detail/failure.hpp>
 #include <weir/detail/slot.hpp>
 
@@ -42,6 +40,7 @@ struct Waiter {
     time_point since{};
     Place place = Place::nowhere;
     bool waited = false;                                      // counted as a wait
+    bool is_next = false;                                     // for a thread that joins the line: nobody is before it
     bool summoned = false;                                    // a deliver is under way: another would be one too many
     SlotBase* attempt = nullptr;                              // its own connect, while that is in flight
     SlotBase* granted = nullptr;                              // outcome: this,
@@ -80,37 +79,6 @@ public:
 private:
     Waiter* first_ = nullptr;
     Waiter* last_ = nullptr;
-};
-
-/// A thread in line.
-class SyncWaiter final : public Waiter {
-public:
-    explicit SyncWaiter(time_point by) noexcept : Waiter{Kind::thread, by} {}
-
-    void deliver() noexcept override {
-        // Under the mutex: the waiter cannot see the flag, return and destroy the condition variable before we let go.
-        std::lock_guard const lock{mutex_};
-        delivered_ = true;
-        changed_.notify_one();
-    }
-
-    /// Waits for a `deliver`, and takes it; false when `until` came first.
-    bool wait(time_point until) {
-        std::unique_lock lock{mutex_};
-        auto const delivered = [this] { return delivered_; };
-        // Not every condition variable survives the end of time.
-        if (until == time_point::max())
-            changed_.wait(lock, delivered);
-        else if (!changed_.wait_until(lock, until, delivered))
-            return false;
-        delivered_ = false;
-        return true;
-    }
-
-private:
-    std::mutex mutex_;  // protects the flag
-    std::condition_variable changed_;
-    bool delivered_ = false;
 };
 
 }  // namespace weir::detail
