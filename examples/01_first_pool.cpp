@@ -49,6 +49,7 @@ int main() {
     query(*pool.acquire(), "CREATE TABLE visit (worker INTEGER)");
     {
         std::vector<std::jthread> workers;
+        workers.reserve(8);
         for (int i = 0; i < 8; ++i) {
             workers.emplace_back([&pool] {
                 for (int visit = 0; visit < 10; ++visit) {

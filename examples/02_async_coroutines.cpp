@@ -60,7 +60,7 @@ int main() {
     int left = 12;
     int failed = 0;
     for (int number = 0; number < 12; ++number) {
-        asio::co_spawn(io, client(pool, number), [&](std::exception_ptr error) {
+        asio::co_spawn(io, client(pool, number), [&](std::exception_ptr const& error) {
             failed += error ? 1 : 0;
             if (--left == 0) {
                 pool.async_close([&](boost::system::error_code) { acceptor.close(); });

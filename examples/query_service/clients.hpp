@@ -124,7 +124,7 @@ public:
         for (std::size_t i = 0; i < recorders_.size(); ++i) {
             if (i < coroutines_) {
                 boost::asio::co_spawn(io, run_client(source, backend, make_client(i), recorders_[i], source.lifetime()),
-                                      [this](std::exception_ptr) { attendance_.leave(); });
+                                      [this](std::exception_ptr const&) { attendance_.leave(); });
             } else {
                 threads_.emplace_back([&, client = make_client(i), lifetime = source.lifetime(), i]() mutable {
                     run_plain_client(source, backend, std::move(client), recorders_[i], std::move(lifetime));

@@ -141,6 +141,7 @@ std::vector<std::string> with_heads(std::string label, std::string unit, std::ve
 
 std::vector<std::string> names(std::vector<Summary> const& sides) {
     std::vector<std::string> all;
+    all.reserve(sides.size());
     for (Summary const& side : sides) {
         all.push_back(side.name);
     }

@@ -309,7 +309,7 @@ public:
         return this->last_failure_;
     }
 
-    void set_self(std::weak_ptr<void> self) noexcept { this->self_ = std::move(self); }
+    void set_self(std::weak_ptr<void> const& self) noexcept { this->self_ = self; }
 
 private:
     std::size_t& holds(Holder holder) noexcept { return holder == Holder::token ? this->lifetimes_ : this->at_work_; }

@@ -5,19 +5,19 @@ namespace weir::detail {
 /// Marks that this thread is running user code for a pool: a close from inside must not wait for itself.
 class Inside {
 public:
-    explicit Inside(void const* core) noexcept : core_{core}, outer_{innermost_} { innermost_ = this; }
-    ~Inside() { innermost_ = outer_; }
+    explicit Inside(void const* core) noexcept : core_{core}, outer_{innermost} { innermost = this; }
+    ~Inside() { innermost = outer_; }
     Inside(Inside const&) = delete;
     Inside& operator=(Inside const&) = delete;
 
     static bool of(void const* core) noexcept {
-        for (Inside const* i = innermost_; i; i = i->outer_)
+        for (Inside const* i = innermost; i; i = i->outer_)
             if (i->core_ == core) return true;
         return false;
     }
 
 private:
-    static inline thread_local Inside const* innermost_ = nullptr;
+    static inline thread_local Inside const* innermost = nullptr;
 
     void const* const core_;
     Inside const* const outer_;

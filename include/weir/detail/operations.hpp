@@ -171,7 +171,7 @@ protected:
 private:
     // ---- Opening ---------------------------------------------------------------------------------------------------
 
-    using Ended = void (Operations::*)(Resource&, Failure, Orders&);
+    using Ended = void (Operations::*)(Resource&, Failure const&, Orders&);
 
     /// Sees a task to its end: exactly once, also when its context destroys it unfinished.
     class Listener final : public Task::Listener {
@@ -189,10 +189,10 @@ private:
         }
 
     private:
-        void end(Failure failure) noexcept {
+        void end(Failure const& failure) noexcept {
             auto const self = std::exchange(self_, nullptr);
             Orders orders;
-            (self.get()->*then_)(*slot_, std::move(failure), orders);
+            (self.get()->*then_)(*slot_, failure, orders);
             self->carry_out(std::move(orders), Where::on_worker);
         }
 
@@ -241,12 +241,13 @@ private:
     static void connect_job(void* argument) noexcept {
         auto& slot = static_cast<Resource&>(*static_cast<SlotBase*>(argument));
         on_own_thread(slot, [&](Operations& self, Orders& orders) {
-            auto failure = self.arbiter_.closed() ? Failure{Errc::closed, {}} : self.call_connect(slot, slot.deadline);
-            self.connect_ended(slot, std::move(failure), orders);
+            bool const closed = self.arbiter_.closed();
+            self.connect_ended(slot, closed ? Failure{Errc::closed, {}} : self.call_connect(slot, slot.deadline),
+                               orders);
         });
     }
 
-    void connect_ended(Resource& slot, Failure failure, Orders& orders) noexcept {
+    void connect_ended(Resource& slot, Failure const& failure, Orders& orders) noexcept {
         if (failure) {
             arbiter_.connect_failed(slot, failure, note(failure), orders);
         } else {
@@ -312,7 +313,7 @@ private:
         close_ended(slot, {}, orders);
     }
 
-    void close_ended(Resource& slot, Failure, Orders& orders) noexcept {
+    void close_ended(Resource& slot, Failure const&, Orders& orders) noexcept {
         {
             Inside const inside{this};
             slot.destroy();
@@ -335,7 +336,7 @@ private:
         if (!clean) throw boost::system::system_error{Errc::connect_failed};
     }
 
-    void recycle_ended(Resource& slot, Failure failure, Orders& orders) noexcept {
+    void recycle_ended(Resource& slot, Failure const& failure, Orders& orders) noexcept {
         bool const in_time = arbiter_.recycled(slot, orders);
         if (failure || !in_time)
             arbiter_.give_up(slot, Cause::unhealthy, orders);

@@ -67,6 +67,7 @@ struct PolicySet {
     static_assert((names_a_slot<Policies>() && ...),
                   "this policy names no slot of weir: its policy_slot is one of the tags in <weir/policy/slots.hpp>");
 
+// NOLINTBEGIN(bugprone-macro-parentheses): a name that is declared takes none
 #define WEIR_DETAIL_ONE(slot_name)                                                                                     \
     static_assert(at_most_one<slot::slot_name, Policies...>,                                                           \
                   "two policies for the slot " #slot_name ": list at most one");                                       \
@@ -84,6 +85,7 @@ struct PolicySet {
     WEIR_DETAIL_ONE(Clock);
     WEIR_DETAIL_ONE(Trace);
 #undef WEIR_DETAIL_ONE
+    // NOLINTEND(bugprone-macro-parentheses)
 
     static_assert(SizingPolicy<Sizing>,
                   "this sizing policy lacks \"weir::Limits limits() const noexcept\"; see weir::SizingPolicy");

@@ -39,9 +39,10 @@ public:
             auto const slot = self->signal_.slot();
             // The frame first: g++ 12 is not to be trusted with what is made inside the expression that awaits it.
             auto frame = run(self, std::move(operation));
-            boost::asio::co_spawn(self->strand_, std::move(frame),
-                                  boost::asio::bind_cancellation_slot(
-                                      slot, [told = std::move(listener)](std::exception_ptr e) { told->ended(e); }));
+            boost::asio::co_spawn(
+                self->strand_, std::move(frame),
+                boost::asio::bind_cancellation_slot(
+                    slot, [told = std::move(listener)](std::exception_ptr e) { told->ended(std::move(e)); }));
         });
     }
 
