@@ -36,30 +36,30 @@ INSTANTIATE_TEST_SUITE_P(Next, SyncWaiting, testing::Values(true));
 TEST_P(SyncWaiting, TakesADeliverThatCameBefore) {
     SyncWaiter& waiter = make(for_ever);
     waiter.deliver();
-    EXPECT_TRUE(waiter.wait(for_ever, vigil));
+    EXPECT_TRUE(waiter.wait(for_ever, &vigil));
 }
 
 TEST_P(SyncWaiting, TakesADeliverThatCameBeforeEvenWhenItsTimeIsUp) {
     SyncWaiter& waiter = make(time_point{});
     waiter.deliver();
-    EXPECT_TRUE(waiter.wait(time_point{}, vigil));
+    EXPECT_TRUE(waiter.wait(time_point{}, &vigil));
 }
 
 TEST_P(SyncWaiting, IsToldThatItsTimeIsUp) {
     SyncWaiter& waiter = make(time_point{});
-    EXPECT_FALSE(waiter.wait(time_point{}, vigil));
+    EXPECT_FALSE(waiter.wait(time_point{}, &vigil));
     auto const deadline = steady_clock::now() + 5ms;
-    EXPECT_FALSE(waiter.wait(deadline, vigil));
+    EXPECT_FALSE(waiter.wait(deadline, &vigil));
     EXPECT_GE(steady_clock::now(), deadline);
 }
 
 TEST_P(SyncWaiting, TakesEachDeliverOnce) {
     SyncWaiter& waiter = make(for_ever);
     waiter.deliver();
-    EXPECT_TRUE(waiter.wait(for_ever, vigil));
-    EXPECT_FALSE(waiter.wait(time_point{}, vigil)) << "with patience it may be summoned again";
+    EXPECT_TRUE(waiter.wait(for_ever, &vigil));
+    EXPECT_FALSE(waiter.wait(time_point{}, &vigil)) << "with patience it may be summoned again";
     waiter.deliver();
-    EXPECT_TRUE(waiter.wait(for_ever, vigil));
+    EXPECT_TRUE(waiter.wait(for_ever, &vigil));
 }
 
 TEST_P(SyncWaiting, TakesADeliverWhileItSleeps) {
@@ -68,8 +68,8 @@ TEST_P(SyncWaiting, TakesADeliverWhileItSleeps) {
         std::this_thread::sleep_for(2ms);  // it is asleep by then, mostly
         waiter.deliver();
     }};
-    EXPECT_TRUE(waiter.wait(for_ever, vigil));
-    EXPECT_FALSE(waiter.wait(time_point{}, vigil)) << "that one has been taken";
+    EXPECT_TRUE(waiter.wait(for_ever, &vigil));
+    EXPECT_FALSE(waiter.wait(time_point{}, &vigil)) << "that one has been taken";
     giver.join();
 }
 
@@ -82,7 +82,7 @@ TEST_P(SyncWaiting, MayBeDestroyedAsSoonAsItWasTold) {
             waiter.granted = &slot;
             waiter.deliver();
         }};
-        EXPECT_TRUE(waiter.wait(for_ever, vigil));
+        EXPECT_TRUE(waiter.wait(for_ever, &vigil));
         EXPECT_EQ(waiter.granted, &slot);
         destroy();
         giver.join();
@@ -101,7 +101,7 @@ TEST_P(SyncWaiting, TakesADeliverThatComesWithItsDeadline) {
             waiter.granted = &slot;
             waiter.deliver();
         }};
-        if (!waiter.wait(deadline, vigil)) waiter.wait();
+        if (!waiter.wait(deadline, &vigil)) waiter.wait();
         EXPECT_EQ(waiter.granted, &slot);
         destroy();
         giver.join();
@@ -132,9 +132,16 @@ TEST(Vigil, IsKeptOnlyByTheNextInLine) {
     Vigil vigil;
     for (int i = 0; i != 8; ++i) {
         SyncWaiter waiter{time_point{}};
-        EXPECT_FALSE(waiter.wait(time_point{}, vigil));
+        EXPECT_FALSE(waiter.wait(time_point{}, &vigil));
     }
     EXPECT_EQ(vigil.pays(), std::thread::hardware_concurrency() != 1) << "nobody has kept one in vain";
+}
+
+TEST(Vigil, SeesASignEvenWhenItsTimeIsUp) {
+    EXPECT_TRUE(Vigil::watch(time_point{}, [] { return true; }));
+    EXPECT_FALSE(Vigil::watch(time_point{}, [] { return false; }));
+    int looks = 0;
+    EXPECT_TRUE(Vigil::watch(for_ever, [&] { return ++looks == 100; }));
 }
 
 }  // namespace

@@ -17,7 +17,7 @@ enum class Answer {
     in_line,       // wait for a deliver
     connect_here,  // open the granted slot
     ask_again,     // something must be closed first
-    would_wait,    // for the trace: nothing has been done
+    would_wait,    // nothing has been done: say so first
     closed,
     timed_out,
     rejected,
@@ -54,6 +54,9 @@ public:
 
     /// Whether somebody or something is to be seen to. For the trace: `park` finds out by itself.
     bool would_refuse() const noexcept { return this->store_.shut(); }
+
+    /// Nothing is idle and nobody is in line.
+    bool is_quiet() const noexcept { return this->store_.size() == 0 && !this->store_.shut(); }
 
     bool closed() const noexcept { return this->closed_.load(std::memory_order_acquire); }
 
@@ -98,7 +101,7 @@ public:
                 ++ledger.counts.rejected;
                 return Answer::rejected;
             }
-            if (P::Trace::is_traced && !may_open && told == Told::no) return Answer::would_wait;
+            if (!may_open && told == Told::no) return Answer::would_wait;
 
             SlotBase* const place = may_open ? &this->arena_.take(this->home_) : nullptr;
             waiter.since = now;
@@ -132,7 +135,7 @@ public:
         if (waiter.place == Waiter::Place::nowhere) return true;
         SlotBase* const slot = this->pop_fresh(orders);
         if (!slot) return false;
-        this->take_out(waiter);
+        this->take_out(waiter, std::chrono::steady_clock::now());
         this->grant(waiter, *slot);
         return true;
     }
@@ -142,7 +145,7 @@ public:
     bool leave(Waiter& waiter, boost::system::error_code why, Orders& orders) noexcept {
         Lock const lock{*this, orders};
         if (waiter.place == Waiter::Place::nowhere) return false;
-        this->end_early(waiter, why);
+        this->end_early(waiter, why, std::chrono::steady_clock::now());
         if (waiter.kind == Waiter::Kind::handler) this->summon(waiter, orders);
         return true;
     }
@@ -286,7 +289,7 @@ public:
         Lock const lock{*this, orders};
         this->queue_.for_each([&](Waiter& waiter) {
             if (waiter.context == &context) {
-                this->take_out(waiter);
+                this->take_out(waiter, std::chrono::steady_clock::now());
                 // One that was summoned is destroyed with the summons.
                 if (!waiter.summoned) unheard.push(waiter);
             } else {

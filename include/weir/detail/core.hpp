@@ -59,11 +59,12 @@ public:
     Lease<Conn> acquire(time_point deadline, Failure& failure) {
         SyncWaiter waiter{deadline};
         waiter.since = P::is_observed ? std::chrono::steady_clock::now() : time_point{};
+        Vigil* const vigil = vigil_.pays() ? &vigil_ : nullptr;
         bool const plain = this->supply_->connects == Shape::plain;
-        switch (Answer const answer = ask(waiter, plain ? Manner::connects_here : Manner::waits, Where::here)) {
+        switch (Answer const answer = ask(waiter, plain ? Manner::connects_here : Manner::waits, Where::here, vigil)) {
             case Answer::granted: break;
             case Answer::connect_here: this->connect_here(waiter, static_cast<Resource&>(*waiter.granted)); break;
-            case Answer::in_line: await(waiter); break;
+            case Answer::in_line: await(waiter, vigil); break;
             default: waiter.failure.code = error_of(answer);
         }
         return outcome(waiter, failure);
@@ -219,8 +220,8 @@ private:
         return lent;
     }
 
-    Answer ask(Waiter& waiter, Manner manner, Where where) {
-        Told told = P::Trace::is_traced ? Told::no : Told::yes;
+    Answer ask(Waiter& waiter, Manner manner, Where where, Vigil* vigil = nullptr) {
+        Told told = P::Trace::is_traced || vigil ? Told::no : Told::yes;
         for (;;) {
             Orders orders;
             Answer answer{};
@@ -231,21 +232,31 @@ private:
                 throw;
             }
             this->carry_out(std::move(orders), where);
-            if constexpr (P::Trace::is_traced) {
-                if (answer == Answer::would_wait) {
-                    this->call(this->options_.trace.before_enqueue);
+            if (answer == Answer::would_wait) {
+                if (!vigil || !linger(waiter.deadline, *std::exchange(vigil, nullptr))) {
+                    if constexpr (P::Trace::is_traced) this->call(this->options_.trace.before_enqueue);
                     told = Told::yes;
-                    continue;
                 }
+            } else if (answer != Answer::ask_again) {
+                return answer;
             }
-            if (answer != Answer::ask_again) return answer;
         }
     }
 
-    /// Sleeps in line until it has its outcome.
-    void await(SyncWaiter& waiter) {
+    /// Stays at the door for a moment, as somebody who has yet to come, and so overtakes nobody; true when something
+    /// has been parked. Sooner over when somebody joins the line.
+    bool linger(time_point deadline, Vigil& vigil) noexcept {
+        bool const alone = Vigil::watch(std::min(deadline, std::chrono::steady_clock::now() + Vigil::at_the_door),
+                                        [this] { return !this->arbiter_.is_quiet(); });
+        bool const parked = alone && !this->arbiter_.would_refuse();
+        if (parked) vigil.ended(true);
+        return parked;
+    }
+
+    /// Waits in line until it has its outcome.
+    void await(SyncWaiter& waiter, Vigil* vigil) {
         do {
-            if (waiter.wait(waiter.deadline, vigil_)) continue;
+            if (waiter.wait(waiter.deadline, vigil)) continue;
             Orders orders;
             bool const left = this->arbiter_.leave(waiter, Errc::timed_out, orders);
             this->carry_out(std::move(orders), Where::on_worker);

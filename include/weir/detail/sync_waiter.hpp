@@ -14,14 +14,15 @@ namespace weir::detail {
 /// Whether it pays for a thread to stay awake for a moment before it sleeps. One for all threads of a pool.
 ///
 /// To sleep and be woken costs two thread switches, several microseconds, and a resource that is in use for less is
-/// back before. So whoever is next in line watches for about as long as a switch takes: twice the price at most,
-/// whatever happens (Karlin et al., Empirical studies of competitive spinning, SOSP 1991). Where resources are in use
-/// for longer that is found out in a few tries, and then only every sixteenth wait is spent on trying again.
+/// back before. So a thread that has nobody before it watches for about as long as a switch takes: twice the price at
+/// most, whatever happens (Karlin et al., Empirical studies of competitive spinning, SOSP 1991). Where resources are
+/// in use for longer that is found out in a few tries, and then only every sixteenth time is spent on trying again.
 ///
 /// A hint: threads may overwrite each other's findings.
 class Vigil {
 public:
-    static constexpr std::chrono::microseconds length{10};
+    static constexpr std::chrono::microseconds at_the_door{2};  // before it joins the line, watching the store
+    static constexpr std::chrono::microseconds in_line{8};      // watching for its turn
 
     bool pays() noexcept {
         static bool const alone = std::thread::hardware_concurrency() == 1;
@@ -36,9 +37,23 @@ public:
         credit_.store(served ? most : credit > 1 ? credit - 1 : -rest, std::memory_order_relaxed);
     }
 
+    /// Watches for `sign`; false when `until` came first. Lets others run between looks at the clock: who holds what we
+    /// wait for may stand behind us on this very processor.
+    template <class Sign>
+    static bool watch(std::chrono::steady_clock::time_point until, Sign sign) noexcept {
+        do {
+            for (int i = 0; i < 8; ++i) {
+                if (sign()) return true;
+                relax();
+            }
+            std::this_thread::yield();
+        } while (std::chrono::steady_clock::now() < until);
+        return false;
+    }
+
 private:
     static constexpr int most = 4;   // vigils in vain before it rests
-    static constexpr int rest = 15;  // waits without one
+    static constexpr int rest = 15;  // times that it is not kept then
     std::atomic<int> credit_{most};
 };
 
@@ -56,10 +71,12 @@ public:
         changed_.notify_one();
     }
 
-    /// Waits for a `deliver`, and takes it; false when `until` came first. Stays awake at first if that pays.
-    bool wait(time_point until, Vigil& vigil) {
-        if (is_next && !is_delivered() && vigil.pays())
-            vigil.ended(watch(std::min(until, std::chrono::steady_clock::now() + vigil.length)));
+    /// Waits for a `deliver`, and takes it; false when `until` came first. Stays awake at first if there is a vigil.
+    bool wait(time_point until, Vigil* vigil) {
+        if (vigil && is_next && !is_delivered()) {
+            auto const end = std::min(until, std::chrono::steady_clock::now() + Vigil::in_line);
+            vigil->ended(Vigil::watch(end, [this] { return is_delivered(); }));
+        }
         return is_delivered() ? take() : sleep(until);
     }
 
@@ -76,16 +93,6 @@ private:
         // Another can come only after the next step under the core's mutex.
         state_.store(State::awake, std::memory_order_relaxed);
         return true;
-    }
-
-    bool watch(time_point until) const noexcept {
-        do {
-            for (int i = 0; i < 8; ++i) {
-                if (is_delivered()) return true;
-                relax();
-            }
-        } while (std::chrono::steady_clock::now() < until);
-        return false;
     }
 
     bool sleep(time_point until) {
