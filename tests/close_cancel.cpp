@@ -8,6 +8,7 @@
 #include <deque>
 #include <memory>
 #include <optional>
+#include <stop_token>
 #include <thread>
 
 namespace {
@@ -151,6 +152,24 @@ TEST(CloseCancel, Rule40TellsPlainConnectorsByTheirToken) {
     EXPECT_TRUE(got.failed_with(Errc::closed)) << got.ec.message();
     EXPECT_EQ(state->cancelled, 2);
     EXPECT_EQ(ledger.opened(), 0);
+}
+
+// rule 38: between the stop of the token and the dismissal of those who wait a connector may have failed already, and
+// its error is not what they get. Here it has, since the stop does not return before.
+TEST(CloseCancel, Rule38AConnectThatFailsBecauseItWasToldToStopEndsInClosed) {
+    Ledger ledger;
+    asio::io_context io;
+    weir::Pool<Conn> pool{io.get_executor(), [&](weir::ConnectContext const& context) {
+                              while (!context.lifetime.stopped()) std::this_thread::yield();
+                              return boost::system::result<Conn>{asio::error::operation_aborted};
+                          }};
+    Got got;
+    pool.async_acquire(got.handler());
+    std::stop_callback const after_the_failure{pool.lifetime().stop_token(), [&] {
+                                                   EXPECT_TRUE(wait_until([&] { return pool.stats().connecting == 0; }));
+                                               }};
+    expect_clean_end(pool, io);
+    EXPECT_TRUE(got.failed_with(Errc::closed)) << got.ec.message();
 }
 
 // rule 40: one that ignores it delays the close to the deadline and no further.

@@ -14,7 +14,6 @@
 #include <optional>
 #include <stdexcept>
 #include <string>
-#include <vector>
 
 namespace {
 
@@ -22,13 +21,24 @@ using namespace asio_test;
 using namespace std::chrono_literals;
 using weir::Errc;
 
-// What the hooks shall do and what they saw. One thread at a time, or ordered by the pool.
+// What the hooks shall do and what they saw. A plain close runs on workers, on several at once.
 struct Manners {
     enum class Answer { yes, no, exception } recycle = Answer::yes;
     bool close_throws = false;
     std::atomic<int> recycled{0};
     std::atomic<int> closed{0};
-    std::vector<int> order;  // numbers of resources as they were closed
+};
+        order_.push_back(number);
+        ++closed;
+    }
+    std::vector<int> order() const {
+        std::lock_guard const lock{mutex_};
+        return order_;
+    }
+
+private:
+    mutable std::mutex mutex_;
+    std::vector<int> order_;  // numbers of resources as they were closed
 };
 
 bool answer(Manners& manners) {
@@ -39,7 +49,6 @@ bool answer(Manners& manners) {
 
 void say_goodbye(Manners& manners, Conn& conn) {
     conn.closed();
-    manners.order.push_back(conn.number());
     ++manners.closed;
     if (manners.close_throws) throw std::runtime_error{"went away first"};
 }

@@ -77,14 +77,15 @@ public:
         this->open_for_waiters(now, orders);
     }
 
-    /// A connect in the background has failed: its owner is told, and its slot goes to the next.
+    /// A connect in the background has failed: its owner is told, and its slot goes to the next. Once the pool closes
+    /// he is told that: his connect may have failed only because it was asked to stop.
     void connect_failed(SlotBase& slot, Failure const& failure, ConnectFailure&& note, Orders& orders) noexcept {
         Lock const lock{*this, orders};
         if (this->end_operation(slot, orders)) {
             Waiter* const owner = slot.owner;
             this->end_attempt(slot);
             this->note_failure(std::move(note));
-            if (owner) this->dismiss(*owner, failure, orders);
+            if (owner) this->dismiss(*owner, this->closed_ ? Failure{Errc::closed, {}} : failure, orders);
         }
         this->ledger_.vacate_connecting();
         this->free(slot, orders);
