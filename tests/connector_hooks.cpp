@@ -28,18 +28,6 @@ struct Manners {
     std::atomic<int> recycled{0};
     std::atomic<int> closed{0};
 };
-        order_.push_back(number);
-        ++closed;
-    }
-    std::vector<int> order() const {
-        std::lock_guard const lock{mutex_};
-        return order_;
-    }
-
-private:
-    mutable std::mutex mutex_;
-    std::vector<int> order_;  // numbers of resources as they were closed
-};
 
 bool answer(Manners& manners) {
     ++manners.recycled;

@@ -4,51 +4,37 @@
 #include <boost/system/errc.hpp>
 #include <memory>
 #include <utility>
-#include <weir/detail/arbiter.hpp>
 #include <weir/detail/inside.hpp>
-#include <weir/detail/lifetime_source.hpp>
-#include <weir/detail/pool_executor.hpp>
+#include <weir/detail/runner.hpp>
 #include <weir/detail/supply.hpp>
-#include <weir/detail/workers.hpp>
 
 namespace weir::detail {
 
-/// Where a plain `close` hook runs.
-enum class Where { here, on_worker };
-
-/// Opens, recycles and closes slots: on this thread, on a worker or as a task on the executor.
+/// Opens, recycles and closes slots.
 ///
 /// No function here holds the mutex. Each asks the arbiter and carries out what it is told in a loop, so that a close
 /// that frees a place that starts a connect that fails never recurses. Whoever calls in holds the core; a slot holds
 /// it only as long as it is open.
 template <class Conn, class P>
-class Operations : public Home<Conn>, public std::enable_shared_from_this<Operations<Conn, P>> {
+class Operations : public Runner<Conn, P> {
+    using Base = Runner<Conn, P>;
+
 public:
-    using time_point = std::chrono::steady_clock::time_point;
-    using Options = typename P::Options;
+    using typename Base::Options;
+    using typename Base::Resource;
+    using typename Base::time_point;
     using Shape = typename Supply<Conn>::Shape;
-    using Resource = Slot<Conn>;
 
     Operations(PoolExecutor::Executor executor, std::unique_ptr<Supply<Conn>> supply, Options options)
-        : supply_{std::move(supply)},
-          options_{std::move(options)},
-          arbiter_{*this, options_},
-          executor_{std::move(executor)} {}
+        : Base{std::move(executor), std::move(options)}, supply_{std::move(supply)} {}
 
 protected:
-    ~Operations() {
-        alarm_->stop();
-        workers_->stop();
-    }
+    using Base::arbiter_;
+    using Base::options_;
 
-    void begin() {
-        arbiter_.set_self(this->weak_from_this());
-        alarm_ = std::make_shared<Alarm>([weak = this->weak_from_this()] {
-            if (auto const self = weak.lock()) self->ring();
-        });
-    }
+    ~Operations() = default;
 
-    void carry_out(Orders orders, Where where) noexcept {
+    void carry_out(Orders orders, Where where) noexcept final {
         for (;;) {
             orders.ended.reset();
             if (Waiter* const waiter = orders.deliver.pop()) {
@@ -63,9 +49,9 @@ protected:
                 orders.cancel = std::move(task->next);
                 task->cancel();
             } else if (std::exchange(orders.sweep, false)) {
-                sweep_on_worker();
+                this->sweep_on_worker();
             } else if (orders.alarm != time_point::max()) {
-                alarm_->set(std::exchange(orders.alarm, time_point::max()));
+                this->set_alarm(std::exchange(orders.alarm, time_point::max()));
             } else {
                 return;
             }
@@ -139,112 +125,35 @@ protected:
         carry_out(std::move(orders), Where::here);
     }
 
-    void sweep(Where where) noexcept {
-        Orders orders;
-        arbiter_.sweep(orders);
-        carry_out(std::move(orders), where);
-    }
-
-    Lifetime lifetime() {
-        return lifetimes_.token([this]() -> std::shared_ptr<void const> {
-            if (!arbiter_.hold(Holder::token)) return nullptr;
-            // Moved out: the deleter outlives its call as long as the source remembers the hold.
-            return {this, [self = this->shared_from_this()](void const*) mutable {
-                        auto const core = std::move(self);
-                        core->unhold(Holder::token);
-                    }};
-        });
-    }
-
     template <class Call>
     static void call(Call const& traced) {
         if (traced) traced();
     }
 
     std::unique_ptr<Supply<Conn>> const supply_;
-    Options options_;
-    Arbiter<Conn, P> arbiter_;
-    PoolExecutor executor_;
-    LifetimeSource lifetimes_;
-    std::atomic<bool> executor_gone_{false};  // the context of the user's executor has shut down
 
 private:
     // ---- Opening ---------------------------------------------------------------------------------------------------
 
-    using Ended = void (Operations::*)(Resource&, Failure const&, Orders&);
-
-    /// Sees a task to its end: exactly once, also when its context destroys it unfinished.
-    class Listener final : public Task::Listener {
-    public:
-        Listener(std::shared_ptr<Operations> self, Resource& slot, Ended then) noexcept
-            : self_{std::move(self)}, slot_{&slot}, then_{then} {}
-        ~Listener() override {
-            if (!self_) return;
-            self_->executor_gone_ = true;  // nothing else destroys what was queued
-            end({boost::asio::error::operation_aborted, {}});
-        }
-
-        void ended(std::exception_ptr exception) noexcept override {
-            end(exception ? Failure::of(std::move(exception)) : Failure{});
-        }
-
-    private:
-        void end(Failure const& failure) noexcept {
-            auto const self = std::exchange(self_, nullptr);
-            Orders orders;
-            (self.get()->*then_)(*slot_, failure, orders);
-            self->carry_out(std::move(orders), Where::on_worker);
-        }
-
-        std::shared_ptr<Operations> self_;
-        Resource* slot_;
-        Ended then_;
-    };
-
-    /// Runs an operation of a slot as a task. One that cannot be started has ended at once.
-    void start_task(Resource& slot, Operation kind, boost::asio::awaitable<void> (Operations::*operate)(Resource&),
-                    Ended then, Orders& orders) noexcept {
-        bool handed_over = false;
-        try {
-            if (executor_gone_) throw boost::system::system_error{boost::asio::error::operation_aborted};
-            auto const self = this->shared_from_this();
-            auto const task = std::make_shared<Task>(executor_.get());
-            Task::Operation operation = [self, &slot, operate] { return (self.get()->*operate)(slot); };
-            if (!arbiter_.begin_task(slot, kind, task, orders)) throw boost::system::system_error{Errc::closed};
-            auto listener = std::make_unique<Listener>(self, slot, then);
-            handed_over = true;
-            task->start(std::move(operation), std::move(listener));
-        } catch (...) {
-            if (handed_over)
-                executor_gone_ = false;  // it has ended, but the executor only had no room for it
-            else
-                (this->*then)(slot, Failure::current(), orders);
-        }
-    }
-
     void connect(Resource& slot, Orders& orders) noexcept {
         if (supply_->connects == Shape::awaitable)
-            return start_task(slot, Operation::connecting, &Operations::connect_task, &Operations::connect_ended,
-                              orders);
-        slot.job = {&connect_job, static_cast<SlotBase*>(&slot)};
-        if (workers_->submit(slot.job)) return;
+            return this->start_task(
+                slot, Operation::connecting, [this, &slot] { return connect_task(slot); },
+                [this, &slot](Failure const& failure, Orders& then) { connect_ended(slot, failure, then); }, orders);
+        if (this->template submit<Operations, &Operations::connect_on_worker>(slot)) return;
         auto const no_thread =
             boost::system::errc::make_error_code(boost::system::errc::resource_unavailable_try_again);
         connect_ended(slot, {no_thread, {}}, orders);
     }
 
     boost::asio::awaitable<void> connect_task(Resource& slot) {
-        ConnectContext const context{lifetime(), slot.deadline, executor_.get()};
+        ConnectContext const context{this->lifetime(), slot.deadline, this->executor_.get()};
         co_await supply_->async_connect(slot, context);
     }
 
-    static void connect_job(void* argument) noexcept {
-        auto& slot = static_cast<Resource&>(*static_cast<SlotBase*>(argument));
-        on_own_thread(slot, [&](Operations& self, Orders& orders) {
-            bool const closed = self.arbiter_.closed();
-            self.connect_ended(slot, closed ? Failure{Errc::closed, {}} : self.call_connect(slot, slot.deadline),
-                               orders);
-        });
+    void connect_on_worker(Resource& slot, Orders& orders) noexcept {
+        bool const closed = arbiter_.closed();
+        connect_ended(slot, closed ? Failure{Errc::closed, {}} : call_connect(slot, slot.deadline), orders);
     }
 
     void connect_ended(Resource& slot, Failure const& failure, Orders& orders) noexcept {
@@ -260,7 +169,7 @@ private:
         Inside const inside{this};
         try {
             ConnectContext context;
-            if (supply_->takes_context) context = {lifetime(), deadline, executor_.get()};
+            if (supply_->takes_context) context = {this->lifetime(), deadline, this->executor_.get()};
             supply_->connect(slot, context);
         } catch (...) {
             return Failure::current();
@@ -284,22 +193,15 @@ private:
     // ---- Closing ---------------------------------------------------------------------------------------------------
 
     void close(Resource& slot, Where where, Orders& orders) noexcept {
-        if (supply_->closes == Shape::plain && where == Where::on_worker) {
-            slot.job = {&close_job, static_cast<SlotBase*>(&slot)};
-            if (workers_->submit(slot.job)) return;
-        }
         if (supply_->closes == Shape::awaitable)
-            start_task(slot, Operation::closing, &Operations::close_task, &Operations::close_ended, orders);
-        else
-            close_here(slot, orders);
+            return this->start_task(
+                slot, Operation::closing, [this, &slot] { return close_task(slot); },
+                [this, &slot](Failure const&, Orders& then) { close_ended(slot, then); }, orders);
+        bool const elsewhere = supply_->closes == Shape::plain && where == Where::on_worker;
+        if (!elsewhere || !this->template submit<Operations, &Operations::close_here>(slot)) close_here(slot, orders);
     }
 
     boost::asio::awaitable<void> close_task(Resource& slot) { co_await supply_->async_close(*slot.conn()); }
-
-    static void close_job(void* argument) noexcept {
-        auto& slot = static_cast<Resource&>(*static_cast<SlotBase*>(argument));
-        on_own_thread(slot, [&](Operations& self, Orders& orders) { self.close_here(slot, orders); });
-    }
 
     void close_here(Resource& slot, Orders& orders) noexcept {
         if (supply_->closes == Shape::plain) {
@@ -310,10 +212,10 @@ private:
                 // Gone is gone.
             }
         }
-        close_ended(slot, {}, orders);
+        close_ended(slot, orders);
     }
 
-    void close_ended(Resource& slot, Failure const&, Orders& orders) noexcept {
+    void close_ended(Resource& slot, Orders& orders) noexcept {
         {
             Inside const inside{this};
             slot.destroy();
@@ -327,7 +229,9 @@ private:
     void recycle_as_task(Resource& slot) noexcept {
         auto const self = this->shared_from_this();
         Orders orders;
-        start_task(slot, Operation::recycling, &Operations::recycle_task, &Operations::recycle_ended, orders);
+        this->start_task(
+            slot, Operation::recycling, [this, &slot] { return recycle_task(slot); },
+            [this, &slot](Failure const& failure, Orders& then) { recycle_ended(slot, failure, then); }, orders);
         carry_out(std::move(orders), Where::here);
     }
 
@@ -343,60 +247,6 @@ private:
         else
             come_back(slot);
     }
-
-    // ---- The pool's own threads ------------------------------------------------------------------------------------
-
-    /// What runs on a worker holds back the end of a close until it touches nothing more.
-    template <class Work>
-    static void on_own_thread(Resource& slot, Work work) noexcept {
-        auto const self = static_cast<Operations&>(*slot.home).shared_from_this();
-        self->arbiter_.hold(Holder::thread);
-        Orders orders;
-        work(*self, orders);
-        self->carry_out(std::move(orders), Where::here);
-        self->unhold(Holder::thread);
-    }
-
-    void unhold(Holder holder) noexcept {
-        Orders orders;
-        arbiter_.unhold(holder, orders);
-        carry_out(std::move(orders), Where::on_worker);
-    }
-
-    void ring() noexcept {
-        Orders orders;
-        arbiter_.ring(std::chrono::steady_clock::now(), orders);
-        carry_out(std::move(orders), Where::on_worker);
-        unhold(Holder::thread);
-    }
-
-    /// One round at a time: a round that takes longer than its period is not overtaken by the next.
-    void sweep_on_worker() noexcept {
-        if (sweeping_.exchange(true)) return;
-        sweeper_ = this->shared_from_this();
-        sweep_job_ = {&sweep_job, this};
-        if (!workers_->submit(sweep_job_)) sweep_done();
-    }
-
-    static void sweep_job(void* argument) noexcept {
-        auto& self = *static_cast<Operations*>(argument);
-        auto const keep = self.sweeper_;
-        bool const held = self.arbiter_.hold(Holder::thread);
-        if (held) self.sweep(Where::here);
-        self.sweep_done();
-        if (held) self.unhold(Holder::thread);
-    }
-
-    void sweep_done() noexcept {
-        sweeper_.reset();
-        sweeping_ = false;
-    }
-
-    std::shared_ptr<Workers> const workers_ = std::make_shared<Workers>();
-    std::shared_ptr<Alarm> alarm_;
-    Job sweep_job_{};
-    std::shared_ptr<Operations> sweeper_;  // while a round is queued or runs
-    std::atomic<bool> sweeping_{false};
 };
 
 }  // namespace weir::detail

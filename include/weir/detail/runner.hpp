@@ -1,0 +1,180 @@
+#pragma once
+// Where a pool's work runs: on its own threads, or as a task on its executor.
+
+#include <atomic>
+#include <memory>
+#include <utility>
+#include <weir/detail/arbiter.hpp>
+#include <weir/detail/lifetime_source.hpp>
+#include <weir/detail/pool_executor.hpp>
+#include <weir/detail/workers.hpp>
+
+namespace weir::detail {
+
+/// Where a plain `close` hook runs.
+enum class Where { here, on_worker };
+
+/// Runs what `Operations` wants run, keeps the core alive and holds back the end of a close meanwhile.
+template <class Conn, class P>
+class Runner : public Home<Conn>, public std::enable_shared_from_this<Runner<Conn, P>> {
+public:
+    using time_point = std::chrono::steady_clock::time_point;
+    using Options = typename P::Options;
+    using Resource = Slot<Conn>;
+
+    Lifetime lifetime() {
+        return lifetimes_.token([this]() -> std::shared_ptr<void const> {
+            if (!arbiter_.hold(Holder::token)) return nullptr;
+            // Moved out: the deleter outlives its call as long as the source remembers the hold.
+            return {this, [self = this->shared_from_this()](void const*) mutable {
+                        auto const core = std::move(self);
+                        core->unhold(Holder::token);
+                    }};
+        });
+    }
+
+    /// A round of maintenance.
+    void sweep(Where where) noexcept {
+        Orders orders;
+        arbiter_.sweep(orders);
+        carry_out(std::move(orders), where);
+    }
+
+protected:
+    Runner(PoolExecutor::Executor executor, Options options)
+        : options_{std::move(options)}, arbiter_{*this, options_}, executor_{std::move(executor)} {}
+    ~Runner() {
+        alarm_->stop();
+        workers_->stop();
+    }
+
+    void begin() {
+        arbiter_.set_self(this->weak_from_this());
+        alarm_ = std::make_shared<Alarm>([weak = this->weak_from_this()] {
+            if (auto const self = weak.lock()) self->ring();
+        });
+    }
+
+    virtual void carry_out(Orders orders, Where where) noexcept = 0;
+
+    // ---- On the executor -------------------------------------------------------------------------------------------
+
+    /// Runs an awaitable operation of a slot, and then `ended(Failure const&, Orders&)`: exactly once, also when the
+    /// executor's context destroys it unfinished. One that cannot be started has ended at once.
+    template <class Operate, class Ended>
+    void start_task(Resource& slot, Operation kind, Operate operate, Ended ended, Orders& orders) noexcept {
+        bool handed_over = false;
+        try {
+            if (executor_gone_) throw boost::system::system_error{boost::asio::error::operation_aborted};
+            auto const self = this->shared_from_this();
+            auto const task = std::make_shared<Task>(executor_.get());
+            Task::Operation operation = [self, operate] { return operate(); };
+            if (!arbiter_.begin_task(slot, kind, task, orders)) throw boost::system::system_error{Errc::closed};
+            auto listener = std::make_unique<Listener<Ended>>(self, ended);
+            handed_over = true;
+            task->start(std::move(operation), std::move(listener));
+        } catch (...) {
+            if (handed_over)
+                executor_gone_ = false;  // it has ended, but the executor only had no room for it
+            else
+                ended(Failure::current(), orders);
+        }
+    }
+
+    // ---- On the pool's own threads ---------------------------------------------------------------------------------
+
+    /// Has a worker do that to a slot; false when there is none. It holds back the end of a close until it touches
+    /// nothing more.
+    template <class Self, void (Self::*Do)(Resource&, Orders&)>
+    bool submit(Resource& slot) noexcept {
+        auto const run = [](void* argument) noexcept {
+            auto& given = static_cast<Resource&>(*static_cast<SlotBase*>(argument));
+            auto const self = static_cast<Runner&>(*given.home).shared_from_this();
+            self->arbiter_.hold(Holder::thread);
+            Orders orders;
+            (static_cast<Self&>(*self).*Do)(given, orders);
+            self->carry_out(std::move(orders), Where::here);
+            self->unhold(Holder::thread);
+        };
+        slot.job = {run, static_cast<SlotBase*>(&slot)};
+        return workers_->submit(slot.job);
+    }
+
+    /// One round at a time: a round that takes longer than its period is not overtaken by the next.
+    void sweep_on_worker() noexcept {
+        if (sweeping_.exchange(true)) return;
+        sweeper_ = this->shared_from_this();
+        sweep_job_ = {&sweep_job, this};
+        if (!workers_->submit(sweep_job_)) sweep_done();
+    }
+
+    void set_alarm(time_point at) noexcept { alarm_->set(at); }
+
+    Options options_;
+    Arbiter<Conn, P> arbiter_;
+    PoolExecutor executor_;
+    LifetimeSource lifetimes_;
+    std::atomic<bool> executor_gone_{false};  // the context of the user's executor has shut down
+
+private:
+    template <class Ended>
+    class Listener final : public Task::Listener {
+    public:
+        Listener(std::shared_ptr<Runner> self, Ended then) noexcept : self_{std::move(self)}, then_{std::move(then)} {}
+        ~Listener() override {
+            if (!self_) return;
+            self_->executor_gone_ = true;  // nothing else destroys what was queued
+            end({boost::asio::error::operation_aborted, {}});
+        }
+
+        void ended(std::exception_ptr exception) noexcept override {
+            end(exception ? Failure::of(std::move(exception)) : Failure{});
+        }
+
+    private:
+        void end(Failure const& failure) noexcept {
+            auto const self = std::exchange(self_, nullptr);
+            Orders orders;
+            then_(failure, orders);
+            self->carry_out(std::move(orders), Where::on_worker);
+        }
+
+        std::shared_ptr<Runner> self_;
+        Ended then_;
+    };
+
+    void unhold(Holder holder) noexcept {
+        Orders orders;
+        arbiter_.unhold(holder, orders);
+        carry_out(std::move(orders), Where::on_worker);
+    }
+
+    void ring() noexcept {
+        Orders orders;
+        arbiter_.ring(std::chrono::steady_clock::now(), orders);
+        carry_out(std::move(orders), Where::on_worker);
+        unhold(Holder::thread);
+    }
+
+    static void sweep_job(void* argument) noexcept {
+        auto& self = *static_cast<Runner*>(argument);
+        auto const keep = self.sweeper_;
+        bool const held = self.arbiter_.hold(Holder::thread);
+        if (held) self.sweep(Where::here);
+        self.sweep_done();
+        if (held) self.unhold(Holder::thread);
+    }
+
+    void sweep_done() noexcept {
+        sweeper_.reset();
+        sweeping_ = false;
+    }
+
+    std::shared_ptr<Workers> const workers_ = std::make_shared<Workers>();
+    std::shared_ptr<Alarm> alarm_;
+    Job sweep_job_{};
+    std::shared_ptr<Runner> sweeper_;  // while a round is queued or runs
+    std::atomic<bool> sweeping_{false};
+};
+
+}  // namespace weir::detail
