@@ -16,7 +16,7 @@ set(layers
     "stores:     detail/store.hpp detail/tagged_stack.hpp detail/locked_store.hpp detail/arena.hpp"
     "stores:     detail/idle_clock.hpp"
     "lease:      lease.hpp"
-    "parts:      detail/slot.hpp detail/waiter.hpp detail/sync_waiter.hpp detail/spin.hpp detail/task.hpp detail/workers.hpp detail/deadline.hpp"
+    "parts:      detail/slot.hpp detail/waiter.hpp detail/sync_waiter.hpp detail/spin.hpp detail/task.hpp detail/awaitable_task.hpp detail/workers.hpp detail/deadline.hpp"
     "parts:      detail/job.hpp detail/word128.hpp detail/failure.hpp detail/inside.hpp"
     "vocabulary: fwd.hpp connector.hpp lifetime.hpp error.hpp stats.hpp"
     "policy:     policy/*.hpp"

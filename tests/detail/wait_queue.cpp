@@ -19,7 +19,7 @@ struct Anyone final : Waiter {
     void deliver() noexcept override {}
 };
 
-std::vector<Waiter*> in_order(WaitQueue& queue) {
+std::vector<Waiter*> in_order(WaitQueue<>& queue) {
     std::vector<Waiter*> order;
     while (!queue.empty()) {
         order.push_back(&queue.front());

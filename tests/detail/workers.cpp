@@ -20,9 +20,9 @@ namespace weir::test {
 namespace {
 
 using namespace std::chrono_literals;
-using detail::Alarm;
+using Alarm = detail::Alarm<>;
 using detail::Job;
-using detail::Workers;
+using Workers = detail::Workers<>;
 using std::chrono::steady_clock;
 
 /// Blocks jobs until it is opened, and counts those that stand before it.

@@ -194,8 +194,10 @@ public:
         Lock const lock{*this, orders};
         if (this->clock_.runs()) this->clock_.advance(now);
         if (!this->clock_.ages() || this->ledger_.live() <= this->ledger_.low()) return;
-        std::size_t const half = std::max<std::size_t>(1, this->store_.size() / 2);
-        std::size_t const most = std::min(half, this->ledger_.live() - this->ledger_.low());
+        std::size_t const spare = this->ledger_.live() - this->ledger_.low();
+        std::size_t most = this->store_.size() / 2;
+        if (most == 0) most = 1;
+        if (most > spare) most = spare;
         Chain cold =
             this->store_.take_coldest(most, [&](SlotBase const& slot) { return this->clock_.is_expired(slot); });
         // What a full round leaves does not wait for the next one's time.

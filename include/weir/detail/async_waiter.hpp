@@ -207,7 +207,7 @@ private:
     std::shared_ptr<Core> core_;
     Handler handler_;
     asio::executor_work_guard<Executor> work_;
-    std::optional<asio::executor_work_guard<asio::any_io_executor>> pool_work_{};
+    std::optional<asio::executor_work_guard<typename Core::Executor>> pool_work_{};
     Canceller* canceller_ = nullptr;
 };
 

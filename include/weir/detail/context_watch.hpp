@@ -1,6 +1,5 @@
 #pragma once
 
-#include <algorithm>
 #include <boost/asio/execution/context_as.hpp>
 #include <boost/asio/execution_context.hpp>
 #include <boost/asio/query.hpp>
@@ -35,13 +34,16 @@ protected:
 /// In each context on which handlers wait for a pool: when it shuts down, the pools let go of what runs there.
 ///
 /// Asio destroys what is queued in a context, but a waiter is queued in a pool.
+///
+/// A template so that it costs nothing to include.
+template <class User>
 class ContextWatch final : public boost::asio::execution_context::service {
 public:
     static inline boost::asio::execution_context::id id;
 
-    explicit ContextWatch(boost::asio::execution_context& context) : service{context} {}
+    explicit ContextWatch(boost::asio::execution_context& context) : boost::asio::execution_context::service{context} {}
 
-    void add(std::weak_ptr<ContextUser> user) {
+    void add(std::weak_ptr<User> user) {
         std::lock_guard const lock{mutex_};
         std::erase_if(users_, [](auto const& old) { return old.expired(); });
         users_.push_back(std::move(user));
@@ -57,7 +59,7 @@ private:
     }
 
     std::mutex mutex_;  // protects the list
-    std::vector<std::weak_ptr<ContextUser>> users_;
+    std::vector<std::weak_ptr<User>> users_;
 };
 
 }  // namespace weir::detail

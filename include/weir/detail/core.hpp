@@ -1,13 +1,13 @@
 #pragma once
 // The pool behind the handle.
 
-#include <algorithm>
 #include <boost/asio/error.hpp>
 #include <memory>
 #include <mutex>
 #include <utility>
 #include <vector>
 #include <weir/detail/context_watch.hpp>
+#include <weir/detail/deadline.hpp>
 #include <weir/detail/operations.hpp>
 #include <weir/detail/sync_waiter.hpp>
 #include <weir/lease.hpp>
@@ -22,6 +22,7 @@ class Core final : public Operations<Conn, P>, public ContextUser {
     using typename Base::Shape;
 
 public:
+    using typename Base::Executor;
     using typename Base::Options;
     using typename Base::time_point;
     using value_type = Conn;
@@ -31,7 +32,7 @@ public:
 
     /// Throws `std::invalid_argument` naming the option that is wrong.
     template <class Connector>
-    static std::shared_ptr<Core> make(PoolExecutor::Executor executor, Connector connector, Options options) {
+    static std::shared_ptr<Core> make(Executor executor, Connector connector, Options options) {
         P::validate(options);
         auto core = std::make_shared<Core>(std::move(executor),
                                            std::make_unique<ConnectorSupply<Conn, Connector>>(std::move(connector)),
@@ -197,16 +198,17 @@ public:
     bool closed() const noexcept { return this->arbiter_.closed(); }
     Stats stats() const { return this->arbiter_.stats(); }
     auto last_failure() const { return this->arbiter_.last_failure(); }
-    PoolExecutor const& executor() const noexcept { return this->executor_; }
+    PoolExecutor<Executor> const& executor() const noexcept { return this->executor_; }
 
     /// Has the pool told when that context shuts down.
     void watch(boost::asio::execution_context& context) {
         {
             std::lock_guard const lock{contexts_mutex_};
-            if (std::find(contexts_.begin(), contexts_.end(), &context) != contexts_.end()) return;
+            for (auto const* known : contexts_)
+                if (known == &context) return;
         }
         auto const self = std::static_pointer_cast<Core>(this->shared_from_this());
-        boost::asio::use_service<ContextWatch>(context).add(std::shared_ptr<ContextUser>{self});
+        boost::asio::use_service<ContextWatch<ContextUser>>(context).add(std::shared_ptr<ContextUser>{self});
         // Two threads may come here at once: to be told twice does no harm.
         std::lock_guard const lock{contexts_mutex_};
         contexts_.push_back(&context);
@@ -246,7 +248,7 @@ private:
     /// Stays at the door for a moment, as somebody who has yet to come, and so overtakes nobody; true when something
     /// has been parked. Sooner over when somebody joins the line.
     bool linger(time_point deadline, Vigil& vigil) noexcept {
-        bool const alone = Vigil::watch(std::min(deadline, std::chrono::steady_clock::now() + Vigil::at_the_door),
+        bool const alone = Vigil::watch(earlier(deadline, std::chrono::steady_clock::now() + Vigil::at_the_door),
                                         [this] { return !this->arbiter_.is_quiet(); });
         bool const parked = alone && !this->arbiter_.would_refuse();
         if (parked) vigil.ended(true);

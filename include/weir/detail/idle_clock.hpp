@@ -1,6 +1,5 @@
 #pragma once
 
-#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <weir/detail/slot.hpp>
@@ -25,7 +24,7 @@ public:
     /// `may_expire`: whether the pool may ever hold more than those that stay for ever.
     IdleClock(duration ttl, bool may_expire) noexcept
         : ages_{may_expire && ttl > duration::zero() && ttl < duration::max() / 2},
-          period_{std::clamp<duration>(ttl / 16, std::chrono::microseconds{500}, std::chrono::milliseconds{500})},
+          period_{period_for(ttl)},
           limit_{!ages_ ? duration::max().count() : (Clock::is_cheap ? ttl : ttl + period_).count()} {}
 
     // ---- For any thread. -------------------------------------------------------------------------------------------
@@ -47,7 +46,7 @@ public:
     bool is_expired(SlotBase const& slot) const noexcept {
         if (!ages_) return false;
         auto from = slot.parked_at.load(std::memory_order_relaxed);
-        if constexpr (!Clock::is_cheap) from = std::max(from, started_);
+        if constexpr (!Clock::is_cheap) from = from < started_ ? started_ : from;
         return now() - from >= limit_;
     }
 
@@ -68,6 +67,12 @@ public:
     void stop() noexcept { next_ = time_point::max(); }
 
 private:
+    static constexpr duration period_for(duration ttl) noexcept {
+        constexpr duration shortest = std::chrono::microseconds{500};
+        constexpr duration longest = std::chrono::milliseconds{500};
+        return ttl / 16 < shortest ? shortest : ttl / 16 > longest ? longest : ttl / 16;
+    }
+
     duration::rep now() const noexcept {
         if constexpr (Clock::is_cheap)
             return Clock::now().time_since_epoch().count();

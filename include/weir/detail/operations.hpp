@@ -4,6 +4,7 @@
 #include <boost/system/errc.hpp>
 #include <memory>
 #include <utility>
+#include <weir/detail/deadline.hpp>
 #include <weir/detail/inside.hpp>
 #include <weir/detail/runner.hpp>
 #include <weir/detail/supply.hpp>
@@ -20,12 +21,13 @@ class Operations : public Runner<Conn, P> {
     using Base = Runner<Conn, P>;
 
 public:
+    using typename Base::Executor;
     using typename Base::Options;
     using typename Base::Resource;
     using typename Base::time_point;
     using Shape = typename Supply<Conn>::Shape;
 
-    Operations(PoolExecutor::Executor executor, std::unique_ptr<Supply<Conn>> supply, Options options)
+    Operations(Executor executor, std::unique_ptr<Supply<Conn>> supply, Options options)
         : Base{std::move(executor), std::move(options)}, supply_{std::move(supply)} {}
 
 protected:
@@ -62,7 +64,7 @@ protected:
 
     /// Opens a slot on this thread, for a thread in want of it.
     void connect_here(Waiter& waiter, Resource& slot) noexcept {
-        Failure failure = call_connect(slot, std::min(slot.deadline, waiter.deadline));
+        Failure failure = call_connect(slot, earlier(slot.deadline, waiter.deadline));
         Orders orders;
         if (failure) {
             arbiter_.connect_here_failed(slot, note(failure), orders);

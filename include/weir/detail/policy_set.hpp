@@ -1,6 +1,7 @@
 #pragma once
 // Which policy stands in which slot, and what to write when one does not fit.
 
+#include <boost/asio/any_io_executor.hpp>
 #include <boost/system/error_code.hpp>
 #include <concepts>
 #include <type_traits>
@@ -95,6 +96,9 @@ struct PolicySet {
     static_assert(ObserverPolicy<Observer, boost::system::error_code>,
                   "this observer lacks one of the nine functions, or one is not noexcept: connected, connect_failed, "
                   "acquired, released, closed, timed_out, rejected, overdue, returned_overdue; see weir::Silent");
+
+    /// The same for every pool. Named here so that what is made of it is compiled with the first pool and not before.
+    using Executor = boost::asio::any_io_executor;
 
     static constexpr bool is_observed = !std::same_as<Observer, Silent>;
 

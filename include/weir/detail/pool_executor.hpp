@@ -1,6 +1,5 @@
 #pragma once
 
-#include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <memory>
@@ -13,16 +12,15 @@ namespace weir::detail {
 
 /// The executor of a pool: the user's, or that of a loop of the pool's own, whose thread starts when it is first asked
 /// for and ends when the pool has gone and what was posted has run.
+template <class Executor>
 class PoolExecutor {
 public:
-    using Executor = boost::asio::any_io_executor;
-
     /// An empty executor asks for a loop of the pool's own.
     explicit PoolExecutor(Executor users) : executor_{std::move(users)} {
         if (executor_) return;
         loop_ = std::make_shared<boost::asio::io_context>(1);
-        work_.emplace(loop_->get_executor());
         executor_ = loop_->get_executor();
+        work_.emplace(executor_);
     }
 
     Executor const& get() const noexcept {
@@ -40,7 +38,7 @@ public:
 private:
     Executor executor_;
     std::shared_ptr<boost::asio::io_context> loop_;
-    std::optional<boost::asio::executor_work_guard<boost::asio::io_context::executor_type>> work_;
+    std::optional<boost::asio::executor_work_guard<Executor>> work_;
     mutable std::once_flag started_;
 };
 

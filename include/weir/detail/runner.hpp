@@ -5,6 +5,7 @@
 #include <memory>
 #include <utility>
 #include <weir/detail/arbiter.hpp>
+#include <weir/detail/awaitable_task.hpp>
 #include <weir/detail/lifetime_source.hpp>
 #include <weir/detail/pool_executor.hpp>
 #include <weir/detail/workers.hpp>
@@ -19,6 +20,7 @@ template <class Conn, class P>
 class Runner : public Home<Conn>, public std::enable_shared_from_this<Runner<Conn, P>> {
 public:
     using time_point = std::chrono::steady_clock::time_point;
+    using Executor = typename P::Executor;
     using Options = typename P::Options;
     using Resource = Slot<Conn>;
 
@@ -41,7 +43,7 @@ public:
     }
 
 protected:
-    Runner(PoolExecutor::Executor executor, Options options)
+    Runner(Executor executor, Options options)
         : options_{std::move(options)}, arbiter_{*this, options_}, executor_{std::move(executor)} {}
     ~Runner() {
         alarm_->stop();
@@ -50,7 +52,7 @@ protected:
 
     void begin() {
         arbiter_.set_self(this->weak_from_this());
-        alarm_ = std::make_shared<Alarm>([weak = this->weak_from_this()] {
+        alarm_ = std::make_shared<Alarm<>>([weak = this->weak_from_this()] {
             if (auto const self = weak.lock()) self->ring();
         });
     }
@@ -67,8 +69,8 @@ protected:
         try {
             if (executor_gone_) throw boost::system::system_error{boost::asio::error::operation_aborted};
             auto const self = this->shared_from_this();
-            auto const task = std::make_shared<Task>(executor_.get());
-            Task::Operation operation = [self, operate] { return operate(); };
+            auto const task = std::make_shared<RunningTask>(executor_.get());
+            typename RunningTask::Operation operation = [self, operate] { return operate(); };
             if (!arbiter_.begin_task(slot, kind, task, orders)) throw boost::system::system_error{Errc::closed};
             auto listener = std::make_unique<Listener<Ended>>(self, ended);
             handed_over = true;
@@ -112,13 +114,15 @@ protected:
 
     Options options_;
     Arbiter<Conn, P> arbiter_;
-    PoolExecutor executor_;
+    PoolExecutor<Executor> executor_;
     LifetimeSource lifetimes_;
     std::atomic<bool> executor_gone_{false};  // the context of the user's executor has shut down
 
 private:
+    using RunningTask = AwaitableTask<Executor>;
+
     template <class Ended>
-    class Listener final : public Task::Listener {
+    class Listener final : public RunningTask::Listener {
     public:
         Listener(std::shared_ptr<Runner> self, Ended then) noexcept : self_{std::move(self)}, then_{std::move(then)} {}
         ~Listener() override {
@@ -170,8 +174,8 @@ private:
         sweeping_ = false;
     }
 
-    std::shared_ptr<Workers> const workers_ = std::make_shared<Workers>();
-    std::shared_ptr<Alarm> alarm_;
+    std::shared_ptr<Workers<>> const workers_ = std::make_shared<Workers<>>();
+    std::shared_ptr<Alarm<>> alarm_;
     Job sweep_job_{};
     std::shared_ptr<Runner> sweeper_;  // while a round is queued or runs
     std::atomic<bool> sweeping_{false};

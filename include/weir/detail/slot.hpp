@@ -1,7 +1,6 @@
 #pragma once
 // The pool's place for one resource.
 
-#include <algorithm>
 #include <atomic>
 #include <boost/intrusive/list_hook.hpp>
 #include <chrono>
@@ -129,7 +128,7 @@ template <class Matches>
 Chain take_last(Chain& chain, std::size_t most, Matches matches) {
     std::size_t spared = 0;
     for (SlotBase* s = chain.first; s; s = s->next.load(std::memory_order_relaxed)) spared += matches(*s) ? 1 : 0;
-    spared -= std::min(spared, most);
+    spared -= spared < most ? spared : most;
 
     Chain taken;
     SlotBase* before = nullptr;

@@ -1,7 +1,6 @@
 #pragma once
 // The pool's state, and the steps that keep its invariants.
 
-#include <algorithm>
 #include <atomic>
 #include <boost/intrusive/list.hpp>
 #include <condition_variable>
@@ -281,8 +280,8 @@ protected:
         if (patience_ > patience_.zero()) attend(orders);
         settle_gate();
         settle_end(orders);
-        time_point const first = std::min({queue_.next_deadline(), clock_.next_round(),
-                                           in_flight_.empty() ? time_point::max() : in_flight_.front().deadline});
+        time_point first = earlier(queue_.next_deadline(), clock_.next_round());
+        if (!in_flight_.empty()) first = earlier(first, in_flight_.front().deadline);
         if (first < alarm_at_) alarm_at_ = orders.alarm = first;
     }
 
@@ -328,7 +327,7 @@ protected:
     }
 
     static Limits bounded(Limits limits) noexcept {
-        limits.high = std::min(limits.high, max_slots);
+        if (limits.high > max_slots) limits.high = max_slots;
         return limits;
     }
 
@@ -354,7 +353,7 @@ protected:
 
     mutable std::mutex mutex_;  // protects all below; no user code runs under it but the pure functions of policies
     Ledger ledger_;
-    WaitQueue queue_;
+    WaitQueue<> queue_;
     Arena<Conn> arena_;
     IdleClock<typename P::Clock> clock_;
     InFlight in_flight_;         // operations in the order of their deadlines: all have the same time

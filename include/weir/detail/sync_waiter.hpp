@@ -1,11 +1,11 @@
 #pragma once
 // A thread in line.
 
-#include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <mutex>
 #include <thread>
+#include <weir/detail/deadline.hpp>
 #include <weir/detail/spin.hpp>
 #include <weir/detail/waiter.hpp>
 
@@ -74,7 +74,7 @@ public:
     /// Waits for a `deliver`, and takes it; false when `until` came first. Stays awake at first if there is a vigil.
     bool wait(time_point until, Vigil* vigil) {
         if (vigil && is_next && !is_delivered()) {
-            auto const end = std::min(until, std::chrono::steady_clock::now() + Vigil::in_line);
+            auto const end = earlier(until, std::chrono::steady_clock::now() + Vigil::in_line);
             vigil->ended(Vigil::watch(end, [this] { return is_delivered(); }));
         }
         return is_delivered() ? take() : sleep(until);

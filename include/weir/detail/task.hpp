@@ -1,81 +1,21 @@
 #pragma once
-// An awaitable operation of a connector, in a strand of its own so that it can be cancelled from any thread.
 
-#include <boost/asio/any_io_executor.hpp>
-#include <boost/asio/awaitable.hpp>
-#include <boost/asio/bind_cancellation_slot.hpp>
-#include <boost/asio/cancellation_signal.hpp>
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/error.hpp>
-#include <boost/asio/post.hpp>
-#include <boost/asio/strand.hpp>
-#include <boost/system/system_error.hpp>
-#include <exception>
-#include <functional>
 #include <memory>
-#include <utility>
 
 namespace weir::detail {
 
-class Task : public std::enable_shared_from_this<Task> {
+/// An awaitable operation of a connector that is under way, as far as deciding about it goes.
+class Task {
 public:
-    using Operation = std::function<boost::asio::awaitable<void>()>;
-
-    /// Told once how an operation ended; destroyed untold when the executor's context went first.
-    class Listener {
-    public:
-        virtual ~Listener() = default;
-        virtual void ended(std::exception_ptr) noexcept = 0;
-    };
-
-    explicit Task(boost::asio::any_io_executor const& executor) : strand_{boost::asio::make_strand(executor)} {}
-
-    boost::asio::any_io_executor executor() const { return strand_; }
-
-    /// Starts the operation. Throws when the executor does not take it; then the listener has been destroyed.
-    void start(Operation operation, std::unique_ptr<Listener> listener) {
-        boost::asio::post(strand_, [self = shared_from_this(), operation = std::move(operation),
-                                    listener = std::move(listener)]() mutable {
-            auto const slot = self->signal_.slot();
-            // The frame first: g++ 12 is not to be trusted with what is made inside the expression that awaits it.
-            auto frame = run(self, std::move(operation));
-            boost::asio::co_spawn(
-                self->strand_, std::move(frame),
-                boost::asio::bind_cancellation_slot(
-                    slot, [told = std::move(listener)](std::exception_ptr e) { told->ended(std::move(e)); }));
-        });
-    }
+    virtual ~Task() = default;
 
     /// Asks the operation to stop: terminal cancellation, from any thread. It may take no notice.
-    void cancel() noexcept {
-        try {
-            boost::asio::post(strand_, [self = shared_from_this()] {
-                // Asio of Boost 1.81 ends the program when a coroutine is cancelled before it has begun.
-                self->cancelled_ = true;
-                if (self->begun_) self->signal_.emit(boost::asio::cancellation_type::terminal);
-            });
-        } catch (...) {
-            // No memory to ask with. Its deadline asks again.
-        }
-    }
+    virtual void cancel() noexcept = 0;
 
     /// Whether this thread is inside the operation.
-    bool is_running_here() const noexcept { return strand_.running_in_this_thread(); }
+    virtual bool is_running_here() const noexcept = 0;
 
     std::shared_ptr<Task> next{};  // in a chain of those to cancel
-
-private:
-    // The types here are the same for every pool, so a translation unit compiles this once.
-    static boost::asio::awaitable<void> run(std::shared_ptr<Task> self, Operation operation) {
-        self->begun_ = true;
-        if (self->cancelled_) throw boost::system::system_error{boost::asio::error::operation_aborted};
-        co_await operation();
-    }
-
-    boost::asio::strand<boost::asio::any_io_executor> strand_;
-    boost::asio::cancellation_signal signal_;  // this and the flags: touched in the strand only
-    bool begun_ = false;
-    bool cancelled_ = false;
 };
 
 }  // namespace weir::detail

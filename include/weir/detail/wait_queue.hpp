@@ -13,10 +13,13 @@ namespace weir::detail {
 /// Those whose own connect was started stand in front, since a connect is started for the first who has none; behind
 /// them those who may not open now. Async ones are kept by deadline too, for the alarm; threads watch theirs
 /// themselves. Every change costs O(1), O(log n) with a deadline. Guarded by the core's mutex.
+///
+/// A template so that it costs nothing to include.
+template <class Waiter = detail::Waiter>
 class WaitQueue {
 public:
-    using time_point = Waiter::time_point;
-    using Place = Waiter::Place;
+    using time_point = typename Waiter::time_point;
+    using Place = typename Waiter::Place;
 
     bool empty() const noexcept { return connecting_.empty() && waiting_.empty(); }
     std::size_t connecting() const noexcept { return connecting_.size(); }

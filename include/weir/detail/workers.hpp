@@ -26,7 +26,10 @@ bool start_thread(Run run) noexcept {
 }
 
 /// Threads for work that blocks: as many as there is work, at most 32, gone when there has been none for a while.
-class Workers : public std::enable_shared_from_this<Workers> {
+///
+/// A template so that it costs nothing to include, as is the alarm.
+template <class Mutex = std::mutex>
+class Workers : public std::enable_shared_from_this<Workers<Mutex>> {
 public:
     static constexpr std::size_t most = 32;
 
@@ -34,7 +37,7 @@ public:
     bool submit(Job& job) noexcept {
         std::lock_guard const lock{mutex_};
         if (queued_ >= idle_ && threads_ < most) {
-            if (start_thread([self = shared_from_this()] { self->serve(); }))
+            if (start_thread([self = this->shared_from_this()] { self->serve(); }))
                 ++threads_;
             else if (threads_ == 0)
                 return false;
@@ -76,7 +79,7 @@ private:
         --threads_;
     }
 
-    std::mutex mutex_;  // protects all below; held for a few instructions
+    Mutex mutex_;  // protects all below; held for a few instructions
     std::condition_variable work_;
     Job* first_ = nullptr;
     Job* last_ = nullptr;
@@ -90,7 +93,8 @@ private:
 ///
 /// The pool's own, not a timer of the user's executor: that one would keep `io_context::run()` from returning, and
 /// would be late wherever nobody runs it.
-class Alarm : public std::enable_shared_from_this<Alarm> {
+template <class Mutex = std::mutex>
+class Alarm : public std::enable_shared_from_this<Alarm<Mutex>> {
 public:
     using time_point = std::chrono::steady_clock::time_point;
 
@@ -102,7 +106,7 @@ public:
         std::lock_guard const lock{mutex_};
         if (at >= at_) return;
         at_ = at;
-        if (!started_) started_ = start_thread([self = shared_from_this()] { self->watch(); });
+        if (!started_) started_ = start_thread([self = this->shared_from_this()] { self->watch(); });
         changed_.notify_one();
     }
 
@@ -130,7 +134,7 @@ private:
     }
 
     std::function<void()> const ring_;
-    std::mutex mutex_;  // protects all below; not held while ringing
+    Mutex mutex_;  // protects all below; not held while ringing
     std::condition_variable changed_;
     time_point at_ = time_point::max();
     bool started_ = false;
