@@ -35,7 +35,7 @@ protected:
 ///
 /// Asio destroys what is queued in a context, but a waiter is queued in a pool.
 ///
-/// A template so that it costs nothing to include.
+/// A template, as what follows, so that it costs nothing to include.
 template <class User>
 class ContextWatch final : public boost::asio::execution_context::service {
 public:
@@ -60,6 +60,35 @@ private:
 
     std::mutex mutex_;  // protects the list
     std::vector<std::weak_ptr<User>> users_;
+};
+
+/// The contexts that one user has asked to be told of.
+template <class User>
+class WatchedContexts {
+public:
+    using Context = boost::asio::execution_context;
+
+    void add(Context& context, std::shared_ptr<User> user) {
+        {
+            std::lock_guard const lock{mutex_};
+            for (Context const* known : known_)
+                if (known == &context) return;
+        }
+        boost::asio::use_service<ContextWatch<User>>(context).add(std::move(user));
+        // Two threads may come here at once: to be told twice does no harm.
+        std::lock_guard const lock{mutex_};
+        known_.push_back(&context);
+    }
+
+    /// It is shutting down: another may get its address.
+    void forget(Context& context) noexcept {
+        std::lock_guard const lock{mutex_};
+        std::erase(known_, &context);
+    }
+
+private:
+    std::mutex mutex_;  // protects the list
+    std::vector<Context*> known_;
 };
 
 }  // namespace weir::detail

@@ -3,7 +3,6 @@
 
 #include <boost/asio/error.hpp>
 #include <memory>
-#include <mutex>
 #include <utility>
 #include <vector>
 #include <weir/detail/context_watch.hpp>
@@ -202,16 +201,7 @@ public:
 
     /// Has the pool told when that context shuts down.
     void watch(boost::asio::execution_context& context) {
-        {
-            std::lock_guard const lock{contexts_mutex_};
-            for (auto const* known : contexts_)
-                if (known == &context) return;
-        }
-        auto const self = std::static_pointer_cast<Core>(this->shared_from_this());
-        boost::asio::use_service<ContextWatch<ContextUser>>(context).add(std::shared_ptr<ContextUser>{self});
-        // Two threads may come here at once: to be told twice does no harm.
-        std::lock_guard const lock{contexts_mutex_};
-        contexts_.push_back(&context);
+        contexts_.add(context, std::static_pointer_cast<Core>(this->shared_from_this()));
     }
 
 private:
@@ -299,10 +289,7 @@ private:
     }
 
     void context_gone(boost::asio::execution_context& context) noexcept override {
-        {
-            std::lock_guard const lock{contexts_mutex_};
-            std::erase(contexts_, &context);
-        }
+        contexts_.forget(context);
         if (&context == context_of(this->executor_.get())) this->executor_gone_ = true;
         WaiterChain unheard;
         Orders orders;
@@ -315,8 +302,7 @@ private:
     }
 
     Vigil vigil_;
-    std::mutex contexts_mutex_;  // protects the list of those that are watched
-    std::vector<boost::asio::execution_context*> contexts_;
+    WatchedContexts<ContextUser> contexts_;
 };
 
 }  // namespace weir::detail
