@@ -244,7 +244,9 @@ private:
     };
 
     struct EndResult {
-        static std::tuple<boost::system::error_code> of(Core&, detail::Waiter& waiter) noexcept {
+        static std::tuple<boost::system::error_code> of(Core& core, detail::Waiter& waiter) noexcept {
+            // Who posted this may not be out of the executor yet, which the handler is free to destroy.
+            if (!waiter.failure) core.await_end(time_point::max());
             return {waiter.failure.code};
         }
     };

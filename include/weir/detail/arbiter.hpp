@@ -246,22 +246,22 @@ public:
     /// a close without one is how people ask for just that.
     bool await_end(time_point until) {
         std::unique_lock lock{this->mutex_};
-        auto const ended = [this] { return this->ended_; };
+        auto const ended = [this] { return this->is_over(); };
         if (until == time_point::max()) {
             this->drained_.wait(lock, ended);
         } else if (!this->drained_.wait_until(lock, until, ended)) {
             auto const moment = this->closed_at_ + std::chrono::milliseconds{250};
             // With nothing open, and nobody's token, the end itself is a matter of microseconds.
             this->drained_.wait_until(lock, moment, [this] {
-                return this->ended_ || (this->sealed_ == 0 && (this->ledger_.open() > 0 || this->lifetimes_ > 0));
+                return this->is_over() || (this->sealed_ == 0 && (this->ledger_.open() > 0 || this->lifetimes_ > 0));
             });
         }
-        return this->ended_;
+        return this->is_over();
     }
 
     bool has_ended() const noexcept {
         std::lock_guard const lock{this->mutex_};
-        return this->ended_;
+        return this->is_over();
     }
 
     /// Whether this thread runs inside a task of ours.

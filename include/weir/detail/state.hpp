@@ -310,9 +310,10 @@ protected:
     }
 
     /// A close ends when nothing is open and nobody of ours is still about. Those who wait for it as handlers are told
-    /// first, the threads after that: when a close has returned, no executor is touched any more.
+    /// first, and the teller counts as one of ours until he is done with their executors.
     void settle_end(Orders& orders) noexcept {
         if (!closed_ || ledger_.open() > 0 || lifetimes_ > 0 || at_work_ > 0) return;
+        ended_ = true;
         if (queue_.draining()) {
             while (Waiter* const waiter = queue_.draining()) {
                 queue_.remove(*waiter);
@@ -321,10 +322,12 @@ protected:
             ++at_work_;
             orders.ends = true;
         } else {
-            ended_ = true;
             drained_.notify_all();
         }
     }
+
+    /// Nothing is left, and no thread of the pool touches an executor any more.
+    bool is_over() const noexcept { return ended_ && at_work_ == 0; }
 
     static Limits bounded(Limits limits) noexcept {
         if (limits.high > max_slots) limits.high = max_slots;
@@ -367,7 +370,7 @@ protected:
     std::weak_ptr<void> self_;
     std::condition_variable drained_;
     std::atomic<bool> closed_{false};  // also read without the mutex
-    bool ended_ = false;
+    bool ended_ = false;               // nothing is open, and nothing holds that back any more
     time_point closed_at_{};
     Chain last_idle_;         // what was idle when the close began, until those who waited are told
     std::size_t sealed_ = 0;  // those that were idle when the close began, and are not closed yet
