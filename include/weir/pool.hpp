@@ -213,7 +213,7 @@ private:
 
     static result<Lease<Conn>> answer(Lease<Conn> lease, detail::Failure const& failure) {
         if (lease) return lease;
-        if (failure.is_foreign_exception()) failure.raise();
+        if (failure.is_foreign) failure.raise();
         return failure.code;
     }
 

@@ -24,7 +24,7 @@ Failure thrown(E e) {
 TEST(Failure, IsNoneAtFirst) {
     Failure const none;
     EXPECT_FALSE(none);
-    EXPECT_FALSE(none.is_foreign_exception());
+    EXPECT_FALSE(none.is_foreign);
 }
 
 TEST(Failure, OfACodeIsThatCodeAndThrowsIt) {
@@ -44,7 +44,7 @@ TEST(Failure, KeepsTheCodeOfASystemErrorAndItsText) {
     auto const code = sys::errc::make_error_code(sys::errc::connection_refused);
     auto const failure = thrown(sys::system_error{code, "to the moon"});
     EXPECT_EQ(failure.code, code);
-    EXPECT_FALSE(failure.is_foreign_exception());
+    EXPECT_FALSE(failure.is_foreign);
     EXPECT_NE(failure.text().find("to the moon"), std::string::npos);
     EXPECT_THROW(failure.raise(), sys::system_error);
 }
@@ -52,14 +52,14 @@ TEST(Failure, KeepsTheCodeOfASystemErrorAndItsText) {
 TEST(Failure, UnderstandsTheStandardsSystemError) {
     auto const failure = thrown(std::system_error{std::make_error_code(std::errc::timed_out)});
     EXPECT_EQ(failure.code, sys::errc::timed_out);
-    EXPECT_FALSE(failure.is_foreign_exception());
+    EXPECT_FALSE(failure.is_foreign);
     EXPECT_THROW(failure.raise(), std::system_error) << "it stays what was thrown";
 }
 
 TEST(Failure, AnExceptionWithoutACodeIsConnectFailedAndStaysItself) {
     auto const failure = thrown(std::runtime_error{"no such thing"});
     EXPECT_EQ(failure.code, Errc::connect_failed);
-    EXPECT_TRUE(failure.is_foreign_exception());
+    EXPECT_TRUE(failure.is_foreign);
     EXPECT_EQ(failure.text(), "no such thing");
     EXPECT_THROW(failure.raise(), std::runtime_error);
 }
@@ -69,7 +69,7 @@ TEST(Failure, AnExceptionMayBeAnything) {
     EXPECT_EQ(failure.code, Errc::connect_failed);
     EXPECT_FALSE(failure.text().empty());
     EXPECT_THROW(failure.raise(), int);
-    EXPECT_TRUE(thrown(std::bad_alloc{}).is_foreign_exception());
+    EXPECT_TRUE(thrown(std::bad_alloc{}).is_foreign);
 }
 
 TEST(Failure, AnExceptionWhoseCodeIsSuccessIsAFailureAllTheSame) {

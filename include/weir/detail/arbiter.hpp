@@ -103,7 +103,10 @@ public:
             }
             if (!may_open && told == Told::no) return Answer::would_wait;
 
-            SlotBase* const place = may_open ? &this->arena_.take(this->home_) : nullptr;
+            // A connect that nobody has claimed is under way: he stands as one whose connect was started, and gets one of
+            // his own should that one fail.
+            bool const adopts = manner == Manner::waits && may_open && this->serving_ > queue.connecting();
+            SlotBase* const place = may_open && !adopts ? &this->arena_.take(this->home_) : nullptr;
             waiter.since = now;
             if (place && manner == Manner::connects_here) {
                 this->reserve(*place, now);
@@ -114,10 +117,10 @@ public:
                 if (place) this->arena_.put(*place);
                 continue;  // something was parked since we looked
             }
-            queue.join(waiter, place ? Waiter::Place::connecting : Waiter::Place::waiting);
+            queue.join(waiter, may_open ? Waiter::Place::connecting : Waiter::Place::waiting);
             if (place) {
                 this->start_connect(&waiter, *place, now, orders);
-            } else {
+            } else if (!adopts) {
                 waiter.waited = true;
                 waiter.is_next = &queue.front() == &waiter;
                 ++ledger.counts.waited;
@@ -126,16 +129,22 @@ public:
         }
     }
 
-    /// For a waiter that was delivered to: true when it has its outcome. With patience it may have been summoned only
-    /// to try, and goes on waiting where it stands when somebody was faster.
+    /// Whether a waiter that is delivered to may have been summoned only to try.
+    bool has_patience() const noexcept { return this->patience_ > this->patience_.zero(); }
+
+    /// For a waiter that was delivered to, with patience: true when it has its outcome. One that was summoned to try
+    /// goes on waiting where it stands when somebody was faster.
     bool visit(Waiter& waiter, Orders& orders) noexcept {
-        if (this->patience_ == this->patience_.zero()) return true;
+        auto const now = std::chrono::steady_clock::now();
         Lock const lock{*this, orders};
         waiter.summoned = false;
         if (waiter.place == Waiter::Place::nowhere) return true;
         SlotBase* const slot = this->pop_fresh(orders);
-        if (!slot) return false;
-        this->take_out(waiter, std::chrono::steady_clock::now());
+        if (!slot) {
+            this->open_for_waiters(now, orders);  // what was parked for him may have been what he was owed
+            return false;
+        }
+        this->take_out(waiter, now);
         this->grant(waiter, *slot);
         return true;
     }
@@ -215,14 +224,13 @@ public:
         this->closed_ = true;
         this->closed_at_ = std::chrono::steady_clock::now();
         this->last_idle_ = this->store_.seal();
-        ++this->at_work_;  // until `close`
+        ++this->at_work_;  // until the caller has carried out `close`
         return true;
     }
 
     /// Goes on with it: whoever waits is told, what is idle is to be closed, what is in flight to be cancelled.
     void close(Orders& orders) noexcept {
         Lock const lock{*this, orders};
-        --this->at_work_;
         while (SlotBase* const slot = this->last_idle_.pop()) {
             ++this->sealed_;
             slot->sealed = true;
@@ -295,7 +303,7 @@ public:
                 // One that was summoned is destroyed with the summons.
                 if (!waiter.summoned) unheard.push(waiter);
             } else {
-                waiter.leave_pool_executor(context);
+                waiter.leave_pool_executor(&context);
             }
         });
     }

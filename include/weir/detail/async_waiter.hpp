@@ -115,7 +115,8 @@ public:
     }
 
     void deliver() noexcept override {
-        pool_work_.reset();
+        // One that was only summoned to try stays in line, where it may have to connect yet.
+        if (!core_->has_patience()) pool_work_.reset();
         auto const executor = work_.get_executor();
         try {
             asio::post(executor, Visit{this});
@@ -124,8 +125,8 @@ public:
         }
     }
 
-    void leave_pool_executor(asio::execution_context const& gone) noexcept override {
-        if (pool_work_ && context_of(pool_work_->get_executor()) == &gone) pool_work_.reset();
+    void leave_pool_executor(asio::execution_context const* of) noexcept override {
+        if (pool_work_ && (!of || context_of(pool_work_->get_executor()) == of)) pool_work_.reset();
     }
 
     void abandon() noexcept override { destroy(NodeAllocator{asio::get_associated_allocator(handler_)}); }

@@ -53,7 +53,7 @@ public:
                 if (self->begun_) self->signal_.emit(boost::asio::cancellation_type::terminal);
             });
         } catch (...) {
-            // No memory to ask with. Its deadline asks again.
+            // No memory to ask with: it ends by itself.
         }
     }
 

@@ -5,7 +5,6 @@
 #include <memory>
 #include <utility>
 #include <vector>
-#include <weir/detail/context_watch.hpp>
 #include <weir/detail/deadline.hpp>
 #include <weir/detail/operations.hpp>
 #include <weir/detail/sync_waiter.hpp>
@@ -15,7 +14,7 @@ namespace weir::detail {
 
 /// Lives until the handle, the last open slot and the last waiter have gone.
 template <class Conn, class P>
-class Core final : public Operations<Conn, P>, public ContextUser {
+class Core final : public Operations<Conn, P> {
     using Base = Operations<Conn, P>;
     using typename Base::Resource;
     using typename Base::Shape;
@@ -26,8 +25,10 @@ public:
     using typename Base::time_point;
     using value_type = Conn;
 
+    using Base::identity;
     using Base::lifetime;
     using Base::sweep;
+    using Base::watch;
 
     /// Throws `std::invalid_argument` naming the option that is wrong.
     template <class Connector>
@@ -82,6 +83,7 @@ public:
     /// Joins the line as a handler: true, and the waiter belongs to the line and may be gone already. Or has its
     /// outcome at once: false.
     bool join(Waiter& waiter) {
+        if constexpr (P::is_observed) waiter.since = std::chrono::steady_clock::now();
         Answer const answer = ask(waiter, Manner::waits, Where::on_worker);
         if (answer != Answer::granted && answer != Answer::in_line) waiter.failure.code = error_of(answer);
         return answer == Answer::in_line;
@@ -89,6 +91,9 @@ public:
 
     /// For a waiter that was delivered to: whether it has its outcome.
     bool visit(Waiter& waiter) noexcept {
+        if (!this->arbiter_.has_patience()) return true;
+        // One that goes on waiting may be served, and its owner and the pool be gone, before this is carried out.
+        auto const self = this->shared_from_this();
         Orders orders;
         bool const done = this->arbiter_.visit(waiter, orders);
         this->carry_out(std::move(orders), Where::on_worker);
@@ -99,10 +104,10 @@ public:
     Lease<Conn> outcome(Waiter& waiter, Failure& failure) noexcept {
         if (waiter.granted) return hand_over(*waiter.granted, waited(waiter));
         failure = std::move(waiter.failure);
-        if constexpr (P::is_observed) {
-            if (failure.code == Errc::timed_out) this->options_.observer.timed_out();
-            if (failure.code == Errc::too_many_waiters) this->options_.observer.rejected();
-        }
+        this->observe([&](auto& observer) {
+            if (failure.code == Errc::timed_out) observer.timed_out();
+            if (failure.code == Errc::too_many_waiters) observer.rejected();
+        });
         return {};
     }
 
@@ -175,6 +180,7 @@ public:
         }
         this->arbiter_.close(orders = {});
         this->carry_out(std::move(orders), where);
+        this->unhold(Holder::thread);
     }
 
     /// Waits for it as a thread; true when all has ended. Not at all inside what the pool itself calls.
@@ -192,17 +198,12 @@ public:
 
     // ---- Looking ---------------------------------------------------------------------------------------------------
 
+    bool has_patience() const noexcept { return this->arbiter_.has_patience(); }
     auto const& options() const noexcept { return this->options_; }
-    void const* identity() const noexcept { return static_cast<Base const*>(this); }
     bool closed() const noexcept { return this->arbiter_.closed(); }
     Stats stats() const { return this->arbiter_.stats(); }
     auto last_failure() const { return this->arbiter_.last_failure(); }
     PoolExecutor<Executor> const& executor() const noexcept { return this->executor_; }
-
-    /// Has the pool told when that context shuts down.
-    void watch(boost::asio::execution_context& context) {
-        contexts_.add(context, std::static_pointer_cast<Core>(this->shared_from_this()));
-    }
 
 private:
     bool accept_stale(SlotBase& slot, Where where) noexcept {
@@ -271,7 +272,7 @@ private:
         auto& slot = static_cast<Resource&>(base);
         if constexpr (P::Drop::counts_exceptions) slot.uncaught_when_lent = std::uncaught_exceptions();
         if constexpr (P::is_observed) {
-            this->options_.observer.acquired(waited);
+            this->observe([&](auto& observer) { observer.acquired(waited); });
             slot.lent_at = std::chrono::steady_clock::now();
         }
         return LeaseMaker::make(slot);
@@ -285,24 +286,10 @@ private:
     }
 
     void end_lease(Resource const& slot) noexcept {
-        if constexpr (P::is_observed) this->options_.observer.released(std::chrono::steady_clock::now() - slot.lent_at);
-    }
-
-    void context_gone(boost::asio::execution_context& context) noexcept override {
-        contexts_.forget(context);
-        if (&context == context_of(this->executor_.get())) this->executor_gone_ = true;
-        WaiterChain unheard;
-        Orders orders;
-        this->arbiter_.context_gone(context, unheard, orders);
-        while (Waiter* const waiter = unheard.pop()) {
-            Inside const inside{identity()};
-            waiter->abandon();
-        }
-        this->carry_out(std::move(orders), Where::on_worker);
+        this->observe([&](auto& observer) { observer.released(std::chrono::steady_clock::now() - slot.lent_at); });
     }
 
     Vigil vigil_;
-    WatchedContexts<ContextUser> contexts_;
 };
 
 }  // namespace weir::detail

@@ -15,17 +15,19 @@ namespace weir::detail {
 struct Failure {
     boost::system::error_code code{};
     std::exception_ptr exception{};
+    bool is_foreign = false;  // the exception says more than the code does
 
-    /// Of the exception being handled. One that carries no code of its own is `Errc::connect_failed`.
+    /// Of the exception being handled. One that carries no code of its own, or one that says all is well, is
+    /// `Errc::connect_failed`.
     static Failure current() noexcept {
         try {
             throw;
         } catch (boost::system::system_error const& e) {
-            return {e.code(), std::current_exception()};
+            return {failed(e.code()), std::current_exception()};
         } catch (std::system_error const& e) {
-            return {boost::system::error_code{e.code()}, std::current_exception()};
+            return {failed(e.code()), std::current_exception()};
         } catch (...) {
-            return {Errc::connect_failed, std::current_exception()};
+            return {Errc::connect_failed, std::current_exception(), true};
         }
     }
 
@@ -39,12 +41,13 @@ struct Failure {
 
     explicit operator bool() const noexcept { return code.failed() || exception; }
 
-    /// Whether the exception says more than the code does.
-    bool is_foreign_exception() const noexcept { return exception && code == Errc::connect_failed; }
-
     [[noreturn]] void raise() const {
         if (exception) std::rethrow_exception(exception);
         throw boost::system::system_error{code};
+    }
+
+    static boost::system::error_code failed(boost::system::error_code code) noexcept {
+        return code.failed() ? code : Errc::connect_failed;
     }
 
     std::string text() const {

@@ -81,11 +81,11 @@ protected:
     // ---- Returning -------------------------------------------------------------------------------------------------
 
     void recycle(Resource& slot) noexcept {
-        if (arbiter_.closed()) return come_back(slot);
+        if (arbiter_.closed()) return come_back(slot, Where::here);
         if (supply_->recycles == Shape::awaitable) return recycle_as_task(slot);
         bool clean = false;
         try {
-            Inside const inside{this};
+            Inside const inside{this->identity()};
             clean = supply_->recycle(*slot.conn());
         } catch (...) {
             // Not clean, then.
@@ -97,16 +97,16 @@ protected:
         if constexpr (P::Trace::is_traced) {
             if (!arbiter_.would_refuse()) {
                 call(options_.trace.before_idle_push);
-                if (!arbiter_.park(slot)) come_back(slot, Told::yes);
+                if (!arbiter_.park(slot)) come_back(slot, Where::here, Told::yes);
                 return;
             }
         }
         if (arbiter_.park(slot)) [[likely]]
             return;  // and the slot, or this, may be gone
-        come_back(slot);
+        come_back(slot, Where::here);
     }
 
-    void come_back(Resource& slot, Told told = P::Trace::is_traced ? Told::no : Told::yes) noexcept {
+    void come_back(Resource& slot, Where where, Told told = P::Trace::is_traced ? Told::no : Told::yes) noexcept {
         auto const self = this->shared_from_this();
         Orders orders;
         Fate fate = arbiter_.come_back(slot, told, orders);
@@ -117,7 +117,7 @@ protected:
             }
             if (fate == Fate::served) call(options_.trace.after_claim);
         }
-        carry_out(std::move(orders), Where::here);
+        carry_out(std::move(orders), where);
     }
 
     void give_up(Resource& slot, Cause cause) noexcept {
@@ -151,6 +151,7 @@ private:
     boost::asio::awaitable<void> connect_task(Resource& slot) {
         ConnectContext const context{this->lifetime(), slot.deadline, this->executor_.get()};
         co_await supply_->async_connect(slot, context);
+        slot.filled = true;
     }
 
     void connect_on_worker(Resource& slot, Orders& orders) noexcept {
@@ -159,7 +160,9 @@ private:
     }
 
     void connect_ended(Resource& slot, Failure const& failure, Orders& orders) noexcept {
-        if (failure) {
+        // The context may have died between the end of the connector and the news of it.
+        bool const filled = std::exchange(slot.filled, false);
+        if (failure && !filled) {
             arbiter_.connect_failed(slot, failure, note(failure), orders);
         } else {
             note_connected(slot);
@@ -168,7 +171,7 @@ private:
     }
 
     Failure call_connect(Resource& slot, time_point deadline) noexcept {
-        Inside const inside{this};
+        Inside const inside{this->identity()};
         try {
             ConnectContext context;
             if (supply_->takes_context) context = {this->lifetime(), deadline, this->executor_.get()};
@@ -180,11 +183,11 @@ private:
     }
 
     void note_connected(Resource const& slot) noexcept {
-        if constexpr (P::is_observed) options_.observer.connected(std::chrono::steady_clock::now() - slot.started);
+        this->observe([&](auto& observer) { observer.connected(std::chrono::steady_clock::now() - slot.started); });
     }
 
     ConnectFailure note(Failure const& failure) noexcept {
-        if constexpr (P::is_observed) options_.observer.connect_failed(failure.code);
+        this->observe([&](auto& observer) { observer.connect_failed(failure.code); });
         try {
             return {failure.code, failure.text(), std::chrono::steady_clock::now()};
         } catch (...) {
@@ -208,7 +211,7 @@ private:
     void close_here(Resource& slot, Orders& orders) noexcept {
         if (supply_->closes == Shape::plain) {
             try {
-                Inside const inside{this};
+                Inside const inside{this->identity()};
                 supply_->close(*slot.conn());
             } catch (...) {
                 // Gone is gone.
@@ -219,10 +222,10 @@ private:
 
     void close_ended(Resource& slot, Orders& orders) noexcept {
         {
-            Inside const inside{this};
+            Inside const inside{this->identity()};
             slot.destroy();
         }
-        if constexpr (P::is_observed) options_.observer.closed(slot.cause);
+        this->observe([&](auto& observer) { observer.closed(slot.cause); });
         arbiter_.vacated(slot, orders);
     }
 
@@ -247,7 +250,7 @@ private:
         if (failure || !in_time)
             arbiter_.give_up(slot, Cause::unhealthy, orders);
         else
-            come_back(slot);
+            come_back(slot, Where::on_worker);  // not here, which is a thread of the user's
     }
 };
 

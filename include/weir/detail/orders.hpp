@@ -22,7 +22,7 @@ struct Orders {
     bool ends = false;   // the last close waits for these deliveries
 
     void push_cancel(std::shared_ptr<Task> const& task) noexcept {
-        if (!task) return;
+        if (!task || std::exchange(task->asked_to_stop, true)) return;
         task->next = std::exchange(cancel, task);
     }
 };

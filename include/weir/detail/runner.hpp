@@ -6,6 +6,8 @@
 #include <utility>
 #include <weir/detail/arbiter.hpp>
 #include <weir/detail/awaitable_task.hpp>
+#include <weir/detail/context_watch.hpp>
+#include <weir/detail/inside.hpp>
 #include <weir/detail/lifetime_source.hpp>
 #include <weir/detail/pool_executor.hpp>
 #include <weir/detail/workers.hpp>
@@ -17,7 +19,7 @@ enum class Where { here, on_worker };
 
 /// Runs what `Operations` wants run, keeps the core alive and holds back the end of a close meanwhile.
 template <class Conn, class P>
-class Runner : public Home<Conn>, public std::enable_shared_from_this<Runner<Conn, P>> {
+class Runner : public Home<Conn>, public ContextUser, public std::enable_shared_from_this<Runner<Conn, P>> {
 public:
     using time_point = std::chrono::steady_clock::time_point;
     using Executor = typename P::Executor;
@@ -35,6 +37,12 @@ public:
         });
     }
 
+    /// Has the pool told when that context shuts down.
+    void watch(boost::asio::execution_context& context) { contexts_.add(context, this->shared_from_this()); }
+
+    /// What `Inside` knows the pool by.
+    void const* identity() const noexcept { return this; }
+
     /// A round of maintenance.
     void sweep(Where where) noexcept {
         Orders orders;
@@ -46,7 +54,7 @@ protected:
     Runner(Executor executor, Options options)
         : options_{std::move(options)}, arbiter_{*this, options_}, executor_{std::move(executor)} {}
     ~Runner() {
-        alarm_->stop();
+        if (alarm_) alarm_->stop();
         workers_->stop();
     }
 
@@ -69,6 +77,8 @@ protected:
         try {
             if (executor_gone_) throw boost::system::system_error{boost::asio::error::operation_aborted};
             auto const self = this->shared_from_this();
+            if (!executor_.is_own())
+                if (auto* const context = context_of(executor_.get())) watch(*context);
             auto const task = std::make_shared<RunningTask>(executor_.get());
             typename RunningTask::Operation operation = [self, operate] { return operate(); };
             if (!arbiter_.begin_task(slot, kind, task, orders)) throw boost::system::system_error{Errc::closed};
@@ -76,10 +86,7 @@ protected:
             handed_over = true;
             task->start(std::move(operation), std::move(listener));
         } catch (...) {
-            if (handed_over)
-                executor_gone_ = false;  // it has ended, but the executor only had no room for it
-            else
-                ended(Failure::current(), orders);
+            if (!handed_over) ended(Failure::current(), orders);  // else the listener has done so at its end
         }
     }
 
@@ -110,13 +117,27 @@ protected:
         if (!workers_->submit(sweep_job_)) sweep_done();
     }
 
+    /// Tells the observer, if there is one; a close from there does not wait for itself.
+    template <class Tell>
+    void observe(Tell tell) noexcept {
+        if constexpr (P::is_observed) {
+            Inside const inside{identity()};
+            tell(options_.observer);
+        }
+    }
+
+    void unhold(Holder holder) noexcept {
+        Orders orders;
+        arbiter_.unhold(holder, orders);
+        carry_out(std::move(orders), Where::on_worker);
+    }
+
     void set_alarm(time_point at) noexcept { alarm_->set(at); }
 
     Options options_;
     Arbiter<Conn, P> arbiter_;
     PoolExecutor<Executor> executor_;
     LifetimeSource lifetimes_;
-    std::atomic<bool> executor_gone_{false};  // the context of the user's executor has shut down
 
 private:
     using RunningTask = AwaitableTask<Executor>;
@@ -125,10 +146,9 @@ private:
     class Listener final : public RunningTask::Listener {
     public:
         Listener(std::shared_ptr<Runner> self, Ended then) noexcept : self_{std::move(self)}, then_{std::move(then)} {}
+        // Untold: what the operation waited for, or the context, has been destroyed.
         ~Listener() override {
-            if (!self_) return;
-            self_->executor_gone_ = true;  // nothing else destroys what was queued
-            end({boost::asio::error::operation_aborted, {}});
+            if (self_) end({boost::asio::error::operation_aborted, {}});
         }
 
         void ended(std::exception_ptr exception) noexcept override {
@@ -138,18 +158,27 @@ private:
     private:
         void end(Failure const& failure) noexcept {
             auto const self = std::exchange(self_, nullptr);
+            bool const held = self->arbiter_.hold(Holder::thread);  // there may be others' executors to post to
             Orders orders;
             then_(failure, orders);
             self->carry_out(std::move(orders), Where::on_worker);
+            if (held) self->unhold(Holder::thread);
         }
 
         std::shared_ptr<Runner> self_;
         Ended then_;
     };
 
-    void unhold(Holder holder) noexcept {
+    void context_gone(boost::asio::execution_context& context) noexcept override {
+        contexts_.forget(context);
+        if (&context == context_of(executor_.get())) executor_gone_ = true;
+        WaiterChain unheard;
         Orders orders;
-        arbiter_.unhold(holder, orders);
+        arbiter_.context_gone(context, unheard, orders);
+        while (Waiter* const waiter = unheard.pop()) {
+            Inside const inside{identity()};
+            waiter->abandon();
+        }
         carry_out(std::move(orders), Where::on_worker);
     }
 
@@ -173,6 +202,9 @@ private:
         sweeper_.reset();
         sweeping_ = false;
     }
+
+    WatchedContexts<ContextUser> contexts_;
+    std::atomic<bool> executor_gone_{false};  // the context of the user's executor has shut down
 
     std::shared_ptr<Workers<>> const workers_ = std::make_shared<Workers<>>();
     std::shared_ptr<Alarm<>> alarm_;

@@ -45,6 +45,7 @@ struct alignas(cache_line) SlotBase {
     Operation operation = Operation::none;
     bool overrun = false;          // its operation outlived its deadline: what it yields is closed
     bool sealed = false;           // was idle when the pool closed
+    bool filled = false;           // an awaitable connector has put a resource here
     Waiter* owner = nullptr;       // the acquire that this connect was started for, if it still waits
     std::shared_ptr<Task> task{};  // the awaitable operation in flight
     Job job{};                     // the plain operation in flight

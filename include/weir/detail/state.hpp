@@ -101,8 +101,9 @@ protected:
     /// Starts a connect for each in line who should have one, as far as there is room.
     void open_for_waiters(time_point now, Orders& orders) noexcept {
         while (!closed_ && ledger_.has_room()) {
-            bool const owed = serving_ < queue_.connecting();
-            if (!owed && queue_.waiting() == 0) return;
+            std::size_t const parked = store_.size();  // with patience: for whoever is in front
+            bool const owed = serving_ + parked < queue_.connecting();
+            if (!owed && (queue_.waiting() == 0 || parked > 0)) return;
             SlotBase* const place = take_place();
             if (!place) return;
             Waiter& waiter = owed ? *queue_.first_without_attempt() : queue_.front_waiting();
@@ -203,6 +204,8 @@ protected:
     /// Takes a waiter out of line; its connect goes on for whoever comes next.
     void take_out(Waiter& waiter, time_point now) noexcept {
         queue_.remove(waiter);
+        // Without patience he does so himself when he is told, which is next.
+        if (patience_ > patience_.zero()) waiter.leave_pool_executor(nullptr);
         if (waiter.attempt) std::exchange(waiter.attempt, nullptr)->owner = nullptr;
         if (waiter.waited) ledger_.counts.wait_time += now - waiter.since;
     }

@@ -15,7 +15,9 @@ public:
     /// Whether this thread is inside the operation.
     virtual bool is_running_here() const noexcept = 0;
 
-    std::shared_ptr<Task> next{};  // in a chain of those to cancel
+    // Guarded by the core's mutex until it is asked to stop, which is once.
+    bool asked_to_stop = false;
+    std::shared_ptr<Task> next{};  // in the chain of whoever asks
 };
 
 }  // namespace weir::detail

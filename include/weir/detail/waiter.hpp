@@ -50,8 +50,8 @@ struct Waiter {
     boost::intrusive::list_member_hook<> in_line{};
     boost::intrusive::set_member_hook<> by_deadline{};
 
-    /// Lets go of the pool's executor, if it is of that context, which is shutting down.
-    virtual void leave_pool_executor(boost::asio::execution_context const&) noexcept {}
+    /// Lets go of the pool's executor, if it is of that context, which is shutting down, or of any.
+    virtual void leave_pool_executor(boost::asio::execution_context const* /*of*/) noexcept {}
     /// Ends unheard: the context of its handler is shutting down.
     virtual void abandon() noexcept {}
 
