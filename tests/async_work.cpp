@@ -203,4 +203,68 @@ TEST(AsyncWork, Rule25AHandlerThatReacquiresDoesNotRecurse) {
     world.end();
 }
 
+// rule 45: with patience a waiter may be summoned in vain, and goes on needing both contexts.
+TEST(AsyncWork, Rule45AVainSummonsKeepsTheWork) {
+    Ledger ledger;
+    asio::io_context pools, own;
+    weir::Pool<Conn> pool{pools.get_executor(),
+                          [&] { return Conn{ledger}; },
+                          {.size = {.low = 0, .high = 1}, .wait = {.timeout = 1h, .patience = 1h}}};
+    Lease lease = pool.acquire();
+    Got got;
+    pool.async_acquire(asio::bind_executor(own, got.handler()));
+    EXPECT_TRUE(has_work(pools));
+    lease.release();
+    lease = pool.try_acquire().value();  // somebody is faster
+    poll(own);
+    EXPECT_FALSE(got.done());
+    EXPECT_TRUE(has_work(pools));
+    lease.release();
+    ASSERT_TRUE(run_until(own, [&] { return got.done(); }));
+    EXPECT_TRUE(got.succeeded()) << got.ec.message();
+    got.lease.release();
+    expect_clean_end(pool, pools);
+}
+
+// rule 20: what lies parked for a patient waiter is what it was owed.
+TEST(AsyncWork, Rule20APatientWaiterIsOpenedForOnce) {
+    Ledger ledger;
+    asio::io_context io;
+    weir::Pool<Conn> pool{io.get_executor(), [&] { return Conn{ledger}; }, {.wait = {.timeout = 1h, .patience = 1h}}};
+    Got got;
+    pool.async_acquire(got.handler());
+    weir::Stats stats;
+    ASSERT_TRUE(wait_until([&] { return (stats = pool.stats()).idle > 0; }));
+    EXPECT_EQ(stats.open, 1u);
+    ASSERT_TRUE(run_until(io, [&] { return got.done(); }));
+    got.lease.release();
+    expect_clean_end(pool, io);
+    EXPECT_EQ(ledger.opened(), 1);
+}
+
+// rule 20: a connect whose acquirer has left is for the next who comes.
+TEST(AsyncWork, Rule20AConnectThatNobodyClaimsIsAdopted) {
+    Ledger ledger;
+    auto state = std::make_shared<BlockingOpener::State>(ledger);
+    state->mode = Mode::never;
+    asio::io_context io;
+    weir::Pool<Conn> pool{io.get_executor(), BlockingOpener{state}};
+    for (int i = 0; i != 5; ++i) {
+        Got hasty;
+        pool.async_acquire_for(1ms, hasty.handler());
+        ASSERT_TRUE(run_until(io, [&] { return hasty.done(); }));
+        EXPECT_TRUE(hasty.failed_with(Errc::timed_out)) << hasty.ec.message();
+    }
+    EXPECT_EQ(pool.stats().open, 1u);
+    Got got;
+    pool.async_acquire(got.handler());
+    EXPECT_EQ(pool.stats().waiting, 0u) << "a connect is under way for it";
+    state->open_gate();
+    ASSERT_TRUE(run_until(io, [&] { return got.done(); }));
+    EXPECT_TRUE(got.succeeded()) << got.ec.message();
+    got.lease.release();
+    expect_clean_end(pool, io);
+    EXPECT_EQ(ledger.opened(), 1);
+}
+
 }  // namespace

@@ -4,7 +4,12 @@
 #include "support/asio.hpp"
 #include "support/asio_connector.hpp"
 
+#include <array>
 #include <atomic>
+#include <boost/asio/cancellation_state.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/asio/use_awaitable.hpp>
 #include <deque>
 #include <memory>
 #include <optional>
@@ -165,9 +170,8 @@ TEST(CloseCancel, Rule38AConnectThatFailsBecauseItWasToldToStopEndsInClosed) {
                           }};
     Got got;
     pool.async_acquire(got.handler());
-    std::stop_callback const after_the_failure{pool.lifetime().stop_token(), [&] {
-                                                   EXPECT_TRUE(wait_until([&] { return pool.stats().connecting == 0; }));
-                                               }};
+    std::stop_callback const after_the_failure{
+        pool.lifetime().stop_token(), [&] { EXPECT_TRUE(wait_until([&] { return pool.stats().connecting == 0; })); }};
     expect_clean_end(pool, io);
     EXPECT_TRUE(got.failed_with(Errc::closed)) << got.ec.message();
 }
@@ -284,6 +288,28 @@ TEST(CloseCancel, Rule40LetsGoodbyesOfTheCloseEnd) {
     expect_clean_end(pool, io);
     EXPECT_EQ(cancelled, 0);
     EXPECT_TRUE(ledger.all_closed_once());
+}
+
+// rule 42: the alarm cancels what is over its time while a close cancels all; each is asked once. For ThreadSanitizer.
+TEST(CloseCancel, Rule42ACloseMeetsConnectsThatAreOverTheirTime) {
+    for (int round = 0; round != 60; ++round) {
+        Ledger ledger;
+        asio::io_context io;
+        weir::Pool<Conn> pool{io.get_executor(),
+                              [&]() -> asio::awaitable<Conn> {
+                                  co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
+                                  asio::steady_timer timer{io, 4ms};
+                                  co_await timer.async_wait(asio::use_awaitable);
+                                  co_return Conn{ledger};
+                              },
+                              {.connect = {.timeout = 1ms}}};
+        std::array<Got, 4> got;
+        for (Got& each : got) pool.async_acquire(each.handler());
+        Runner const runner{io};
+        std::this_thread::sleep_until(Clock::now() + 900us + std::chrono::microseconds{round * 5});
+        EXPECT_TRUE(pool.close(patience));
+        EXPECT_TRUE(ledger.all_gone());
+    }
 }
 
 }  // namespace

@@ -12,6 +12,8 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/system/system_error.hpp>
+#include <stdexcept>
+#include <string_view>
 
 #include <functional>
 #include <memory>
@@ -349,6 +351,53 @@ TEST(CloseInside, Rule44CancellingEndsTheWaitNotTheClose) {
         EXPECT_FALSE(patient.ec);
         world.end();
         EXPECT_EQ(cancelled.calls, 1);
+    }
+}
+
+struct TellingObserver {
+    using policy_slot = weir::slot::Observer;
+    using duration = std::chrono::steady_clock::duration;
+
+    std::function<void(std::string_view)> told;
+
+    void connected(duration) noexcept { told("connected"); }
+    void connect_failed(error_code const&) noexcept { told("connect_failed"); }
+    void acquired(duration) noexcept { told("acquired"); }
+    void released(duration) noexcept { told("released"); }
+    void closed(weir::Cause) noexcept { told("closed"); }
+    void timed_out() noexcept { told("timed_out"); }
+    void rejected() noexcept { told("rejected"); }
+    void overdue(std::uint64_t, duration) noexcept {}
+    void returned_overdue(std::uint64_t, duration) noexcept {}
+};
+
+// rule 41: from an observer, whatever it is told of.
+TEST(CloseInside, Rule41FromAnObserverDoesNotWait) {
+    using Pool = weir::Pool<Conn, TellingObserver>;
+    for (std::string_view const event :
+         {"connected", "connect_failed", "acquired", "released", "closed", "timed_out"}) {
+        Ledger ledger;
+        Pool* self = nullptr;
+        int closes = 0;
+        Pool pool{[&] {
+                      if (event == "connect_failed") throw std::runtime_error{"no"};
+                      return Conn{ledger};
+                  },
+                  Pool::Options{.size = at_most(1), .observer = {[&](std::string_view what) {
+                                                        if (what != event || closes++ != 0) return;
+                                                        auto const begun = Clock::now();
+                                                        self->close(patience);
+                                                        EXPECT_LT(Clock::now() - begun, patience / 2)
+                                                            << event << ": waited for itself";
+                                                    }}}};
+        self = &pool;
+        auto lease = pool.try_acquire_for(patience);
+        if (event == "timed_out") static_cast<void>(pool.try_acquire_for(0ns));
+        if (event == "closed") lease->discard();
+        lease = Errc::closed;
+        EXPECT_GE(closes, 1) << event;
+        EXPECT_TRUE(pool.close(patience));
+        EXPECT_TRUE(ledger.all_gone());
     }
 }
 

@@ -281,4 +281,16 @@ TEST(ConnectorErrorsInLine, Rule18TheNextWaiterHasAnAttemptOfItsOwn) {
     EXPECT_TRUE(ledger.all_gone());
 }
 
+// A connector that fails without saying why has failed all the same: no handler sees success without a lease.
+TEST(ConnectorErrorsInLine, AnErrorThatSaysAllIsWellIsConnectFailed) {
+    asio::io_context io;
+    weir::Pool<Conn> pool{io.get_executor(), [] { return boost::system::result<Conn>{error_code{}}; }};
+    Got got;
+    pool.async_acquire(got.handler());
+    ASSERT_TRUE(run_until(io, [&] { return got.done(); }));
+    EXPECT_TRUE(got.failed_with(Errc::connect_failed)) << got.ec.message();
+    EXPECT_EQ(pool.try_acquire_for(patience).error(), Errc::connect_failed);
+    expect_clean_end(pool, io);
+}
+
 }  // namespace

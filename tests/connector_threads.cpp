@@ -270,4 +270,28 @@ TEST(ConnectorThreads, Rule43WithoutAnExecutorThePoolMayDieOnItsOwnThread) {
     EXPECT_TRUE(ledger.all_closed_once());
 }
 
+// Only at a return does a plain close run where it happens: the end of an awaitable recycle is on a thread of the user's.
+TEST(ConnectorThreads, APlainCloseAfterAnAwaitableRecycleRunsOnAWorker) {
+    struct Connector {
+        Ledger* ledger;
+        std::thread::id* closed_on;
+        Conn connect() { return Conn{*ledger}; }
+        asio::awaitable<bool> recycle(Conn&) { co_return true; }
+        void close(Conn& conn) {
+            *closed_on = std::this_thread::get_id();
+            conn.closed();
+        }
+    };
+    Ledger ledger;
+    std::thread::id closed_on;
+    asio::io_context io;
+    weir::Pool<Conn, weir::DropIdle> pool{io.get_executor(), Connector{&ledger, &closed_on}};
+    pool.acquire().release();
+    ASSERT_TRUE(run_until(io, [&] { return pool.stats().open == 0; }));
+    EXPECT_NE(closed_on, std::thread::id{});
+    EXPECT_NE(closed_on, std::this_thread::get_id());
+    expect_clean_end(pool, io);
+    EXPECT_TRUE(ledger.all_closed_once());
+}
+
 }  // namespace

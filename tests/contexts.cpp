@@ -4,6 +4,8 @@
 #include "support/asio.hpp"
 #include "support/asio_connector.hpp"
 
+#include <boost/asio/async_result.hpp>
+#include <boost/asio/awaitable.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/post.hpp>
@@ -300,6 +302,48 @@ TEST(Contexts, Rule43ThePoolDiesAfterItsOwnAsyncClose) {
     EXPECT_TRUE(run_dry(io));
     EXPECT_TRUE(ended);
     EXPECT_TRUE(ledger.all_closed_once());
+}
+
+// rule 48: an operation that is dropped uncalled, by whatever it was under way in, fails that connect and no other.
+TEST(Contexts, Rule48AConnectWhoseOperationIsDroppedFailsAlone) {
+    Ledger ledger;
+    asio::io_context io;
+    int calls = 0;
+    auto const drop = [](auto handler) { auto const dropped = std::move(handler); };
+    weir::Pool<Conn> pool{io.get_executor(), [&]() -> asio::awaitable<Conn> {
+                              if (++calls == 1)
+                                  co_await asio::async_initiate<asio::use_awaitable_t<> const&, void()>(
+                                      drop, asio::use_awaitable);
+                              co_return Conn{ledger};
+                          }};
+    Got first;
+    pool.async_acquire(first.handler());
+    ASSERT_TRUE(run_until(io, [&] { return first.done(); }));
+    EXPECT_TRUE(first.failed_with(asio::error::operation_aborted)) << first.ec.message();
+    Got second;
+    pool.async_acquire(second.handler());
+    ASSERT_TRUE(run_until(io, [&] { return second.done(); }));
+    EXPECT_TRUE(second.succeeded()) << second.ec.message();
+    second.lease.release();
+    expect_clean_end(pool, io);
+    EXPECT_TRUE(ledger.all_gone());
+}
+
+// rule 43: a connector that has ended has opened something, also when the context dies before the pool hears of it.
+TEST(Contexts, Rule43WhatWasOpenedBeforeTheContextDiedIsClosed) {
+    for (int steps = 0; steps != 8; ++steps) {
+        Ledger ledger;
+        {
+            auto io = std::make_unique<asio::io_context>();
+            weir::Pool<Conn> pool{io->get_executor(), [&]() -> asio::awaitable<Conn> { co_return Conn{ledger}; }};
+            Got got;
+            pool.async_acquire(got.handler());
+            for (int i = 0; i != steps; ++i) io->poll_one();
+            io.reset();
+            got.lease.release();
+        }
+        EXPECT_TRUE(wait_until([&] { return ledger.alive() == 0; })) << "after " << steps << " steps";
+    }
 }
 
 }  // namespace

@@ -75,7 +75,8 @@ protected:
     void start_task(Resource& slot, Operation kind, Operate operate, Ended ended, Orders& orders) noexcept {
         bool handed_over = false;
         try {
-            if (executor_gone_) throw boost::system::system_error{boost::asio::error::operation_aborted};
+            if (executor_gone_ || Inside::of(&executor_gone_))
+                throw boost::system::system_error{boost::asio::error::operation_aborted};
             auto const self = this->shared_from_this();
             if (!executor_.is_own())
                 if (auto* const context = context_of(executor_.get())) watch(*context);
@@ -146,9 +147,12 @@ private:
     class Listener final : public RunningTask::Listener {
     public:
         Listener(std::shared_ptr<Runner> self, Ended then) noexcept : self_{std::move(self)}, then_{std::move(then)} {}
-        // Untold: what the operation waited for, or the context, has been destroyed.
+        // Untold: what the operation waited for has been destroyed, or its context is shutting down, which shows only
+        // later. So nothing is started from in here: a task that is posted to a half destroyed context never ends.
         ~Listener() override {
-            if (self_) end({boost::asio::error::operation_aborted, {}});
+            if (!self_) return;
+            Inside const dropping{&self_->executor_gone_};
+            end({boost::asio::error::operation_aborted, {}});
         }
 
         void ended(std::exception_ptr exception) noexcept override {
