@@ -269,7 +269,7 @@ TEST(AsyncAcquire, Rule13AnExpiredWaiterLeavesItsPlaceToAnother) {
     Loop<> world{{.size = one(1)}};
     Lease held = world.take();
     Got expired;
-    world.pool.async_acquire_for(1ms, expired.handler());
+    world.pool.async_acquire_for(50ms, expired.handler());
     Got refused_one;
     world.pool.async_acquire(refused_one.handler());
     ASSERT_TRUE(run_until(world.io, [&] { return expired.done() && refused_one.done(); }));
@@ -292,7 +292,7 @@ TEST(AsyncAcquire, Rule17AnExpiredOpeningFreesTheCallerButNotTheSlot) {
     Gated<> world{{.size = one()}};
     world.script.mode = Mode::never;
     Got got;
-    world.pool.async_acquire_for(5ms, got.handler());
+    world.pool.async_acquire_for(50ms, got.handler());
     ASSERT_TRUE(run_until(world.io, [&] { return got.done(); }));
     EXPECT_TRUE(got.failed_with(Errc::timed_out));
     EXPECT_EQ(world.pool.stats().open, 1u);

@@ -80,7 +80,7 @@ TEST(CloseCancel, Rule40CancelsAConnectNobodyWaitsFor) {
     Gated<> world{{.size = at_most(1)}};
     world.script.mode = Mode::slow;
     Got got;
-    world.pool.async_acquire_for(1ms, got.handler());
+    world.pool.async_acquire_for(50ms, got.handler());
     ASSERT_TRUE(run_until(world.io, [&] { return got.done(); }));
     EXPECT_TRUE(got.failed_with(Errc::timed_out));
     expect_cancelled_by_close(world);

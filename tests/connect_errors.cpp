@@ -202,9 +202,9 @@ TEST(ConnectTime, Rule6OnTheCallersThreadItIsNoticedWhenItEnds) {
 TEST(ConnectTime, Rule6WhatIsOpenedAfterTheAcquirersDeadlineIsKeptForTheNext) {
     FakeConnector connector;
     FakePool<> pool{connector, {.size = {.high = 1}}};
-    connector.delay(20ms);
+    connector.delay(200ms);
     connector.pass(Hook::connect, Gate::slow);
-    auto const result = pool.try_acquire_for(2ms);
+    auto const result = pool.try_acquire_for(50ms);
     ASSERT_FALSE(result);
     EXPECT_EQ(result.error(), Errc::timed_out);
     EXPECT_EQ(pool.stats().timed_out, 1u);

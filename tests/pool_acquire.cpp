@@ -188,7 +188,7 @@ TEST(PoolAcquireTime, Rule6TheDeadlineIsAbsoluteAndNotReArmedByAFreedSlot) {
 // rule 6
 TEST(PoolAcquireTime, Rule6AcquireTakesItsTimeFromFifoAndItsErrorTellsWhy) {
     FakeConnector connector;
-    FakePool<> pool{connector, {.size = {.high = 2}, .wait = {.timeout = 5ms}}};
+    FakePool<> pool{connector, {.size = {.high = 2}, .wait = {.timeout = 200ms}}};
     connector.fail(Hook::connect, std::make_exception_ptr(std::runtime_error{"no route to it"}));
     connector.pass(Hook::connect, Gate::error);
     EXPECT_THROW((void)pool.acquire(), std::runtime_error);

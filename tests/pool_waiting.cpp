@@ -98,7 +98,7 @@ TEST(PoolWaitingBound, Rule8APlaceInLineIsFreeAgainAfterATimeout) {
     FakePool<> pool{connector, {.size = {.high = 1, .max_waiters = 1}}};
     auto lease = pool.acquire();
     for (int i = 0; i != 3; ++i) {
-        auto const result = pool.try_acquire_for(1ms);
+        auto const result = pool.try_acquire_for(20ms);
         ASSERT_FALSE(result);
         EXPECT_EQ(result.error(), Errc::timed_out);
         EXPECT_EQ(pool.stats().waiting, 0u);
