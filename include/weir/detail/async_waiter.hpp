@@ -111,7 +111,7 @@ public:
         if (enter(*core, *node))
             static_cast<void>(node.release());  // the line's, and perhaps gone already
         else
-            node.release()->deliver();
+            node.release()->end_at_once();
     }
 
     void deliver() noexcept override {
@@ -180,15 +180,28 @@ private:
     ~AsyncWaiter() = default;
 
     void complete() {
-        // All is moved out and the node given up first: the handler may start its next operation in the same memory.
         void const* const core = core_->identity();
+        auto [handler, result] = take_out();
+        Inside const inside{core};
+        std::apply(std::move(handler), std::move(result));
+    }
+
+    // It has never been in line.
+    void end_at_once() {
+        auto const core = core_;
+        auto [handler, result] = take_out();
+        std::apply([&core, &to = handler](auto&&... args) { complete_now(*core, std::move(to), std::move(args)...); },
+                   std::move(result));
+    }
+
+    // All is moved out and the node given up: the handler may start its next operation in the same memory.
+    auto take_out() {
         if (canceller_) asio::get_associated_cancellation_slot(handler_).clear();
         auto result = Result::of(*core_, *this);
         NodeAllocator const allocator{asio::get_associated_allocator(handler_)};
         Handler handler{std::move(handler_)};
         destroy(allocator);
-        Inside const inside{core};
-        std::apply(std::move(handler), std::move(result));
+        return std::pair{std::move(handler), std::move(result)};
     }
 
     void end_unheard() noexcept {

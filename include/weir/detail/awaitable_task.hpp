@@ -36,12 +36,15 @@ public:
         boost::asio::post(strand_, [self = this->shared_from_this(), operation = std::move(operation),
                                     listener = std::move(listener)]() mutable {
             auto const slot = self->signal_.slot();
-            // The frame first: g++ 12 is not to be trusted with what is made inside the expression that awaits it.
-            auto frame = run(self, std::move(operation));
-            boost::asio::co_spawn(
-                self->strand_, std::move(frame),
-                boost::asio::bind_cancellation_slot(
-                    slot, [told = std::move(listener)](std::exception_ptr e) { told->ended(std::move(e)); }));
+            auto tell = [told = std::move(listener)](std::exception_ptr e) { told->ended(std::move(e)); };
+            try {
+                // The frame first: g++ 12 is not to be trusted with what is made inside the expression that awaits it.
+                auto frame = run(self, std::move(operation));
+                boost::asio::co_spawn(self->strand_, std::move(frame),
+                                      boost::asio::bind_cancellation_slot(slot, std::move(tell)));
+            } catch (...) {
+                // No memory for it: the listener, destroyed untold, says so. Nothing is thrown into the user's loop.
+            }
         });
     }
 

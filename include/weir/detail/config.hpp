@@ -22,4 +22,13 @@ inline constexpr std::size_t cache_line = 64;
 // The idle count rides in 24 bits of the store's head, so no pool holds more than that.
 inline constexpr std::size_t max_slots = (std::size_t{1} << 24) - 1;
 
+template <class T, class...>
+struct LateBound {
+    using type = T;
+};
+
+/// T itself, for a template whose parameter is P: named so, T is compiled with the first pool and not by inclusion.
+template <class P, class T>
+using Late = typename LateBound<T, P>::type;
+
 }  // namespace weir::detail

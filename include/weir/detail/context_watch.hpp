@@ -7,6 +7,7 @@
 #include <mutex>
 #include <utility>
 #include <vector>
+#include <weir/detail/config.hpp>
 
 namespace weir::detail {
 
@@ -66,7 +67,7 @@ private:
 template <class User>
 class WatchedContexts {
 public:
-    using Context = boost::asio::execution_context;
+    using Context = Late<User, boost::asio::execution_context>;
 
     void add(Context& context, std::shared_ptr<User> user) {
         {

@@ -346,9 +346,9 @@ protected:
     }
 
     using InFlight =
-        boost::intrusive::list<SlotBase,
-                               boost::intrusive::member_hook<SlotBase, SlotBase::InFlightHook, &SlotBase::in_flight>,
-                               boost::intrusive::constant_time_size<false>>;
+        Late<P, boost::intrusive::list<
+                    SlotBase, boost::intrusive::member_hook<SlotBase, SlotBase::InFlightHook, &SlotBase::in_flight>,
+                    boost::intrusive::constant_time_size<false>>>;
 
     // Read by the fast paths, hence first; the store's head is on a line of its own.
     typename StoreOf<typename P::Store>::type store_;
@@ -359,7 +359,7 @@ protected:
 
     mutable std::mutex mutex_;  // protects all below; no user code runs under it but the pure functions of policies
     Ledger ledger_;
-    WaitQueue<> queue_;
+    Late<P, WaitQueue<>> queue_;
     Arena<Conn> arena_;
     IdleClock<typename P::Clock> clock_;
     InFlight in_flight_;         // operations in the order of their deadlines: all have the same time
@@ -369,7 +369,7 @@ protected:
     std::size_t at_work_ = 0;    // and threads that are not done with the pool
     std::uint64_t last_id_ = 0;
     time_point alarm_at_ = time_point::max();
-    std::optional<ConnectFailure> last_failure_{};
+    Late<P, std::optional<ConnectFailure>> last_failure_{};
     std::weak_ptr<void> self_;
     std::condition_variable drained_;
     std::atomic<bool> closed_{false};  // also read without the mutex

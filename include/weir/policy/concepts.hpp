@@ -66,7 +66,4 @@ concept ObserverPolicy = Policy<P> && std::move_constructible<P> &&
 
 // clang-format on
 
-static_assert(SizingPolicy<Watermark> && SizingPolicy<Unbounded>);
-static_assert(IdlePolicy<IdleCache> && IdlePolicy<KeepIdle> && IdlePolicy<DropIdle>);
-
 }  // namespace weir
