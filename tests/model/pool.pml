@@ -688,21 +688,10 @@ end:
     /* Arbiter::ring */
     :: atomic { rounds < 2 && runs && mutex == 0 -> mutex = 1; rounds++; holds++ };
         atomic {
-            ok = 1;
             if
-            :: live > 0 ->
-#ifdef MUTATE_CLOCK_STOPS_BESIDE_THE_GATE
-                ok = (parked == 0)
-#else
-                store_shut_if_empty(ok)
-#endif
-            :: else
-            fi;
-            if
-            :: ok -> runs = 0
+            :: parked == 0 -> runs = 0
             :: else -> sweeps = 1
             fi;
-            ok = 0;
             unlock();
             then_carry_out(false, 1)
         };

@@ -187,8 +187,9 @@ public:
         this->overrun_operations(now, orders);
         if (this->clock_.next_round() <= now) {
             this->clock_.advance(now);
-            // Nothing to age any more? Then the clock stands, behind a shut gate or because those left stay for ever.
-            if (this->ledger_.live() <= this->ledger_.low() || this->store_.shut_if_empty()) {
+            // Nothing to age any more? Then the clock stands: behind a gate that `settle_gate` shuts before anything is
+            // parked, or because those left stay for ever.
+            if (this->ledger_.live() <= this->ledger_.low() || this->store_.size() == 0) {
                 this->clock_.stop();
             } else {
                 this->clock_.next_round_in(this->clock_.period(), now);
