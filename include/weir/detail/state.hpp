@@ -369,7 +369,7 @@ protected:
     std::size_t at_work_ = 0;    // and threads that are not done with the pool
     std::uint64_t last_id_ = 0;
     time_point alarm_at_ = time_point::max();
-    Late<P, std::optional<ConnectFailure>> last_failure_{};
+    std::optional<ConnectFailure> last_failure_{};
     std::weak_ptr<void> self_;
     std::condition_variable drained_;
     std::atomic<bool> closed_{false};  // also read without the mutex
