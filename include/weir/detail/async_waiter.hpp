@@ -189,6 +189,7 @@ private:
     // It has never been in line.
     void end_at_once() {
         auto const core = core_;
+        auto const work = work_;  // until it is posted: a context that is out of work stops
         auto [handler, result] = take_out();
         std::apply([&core, &to = handler](auto&&... args) { complete_now(*core, std::move(to), std::move(args)...); },
                    std::move(result));
