@@ -157,6 +157,53 @@ public:
     /// All that are idle now, the next to be lent first.
     std::vector<Lease<Conn>> acquire_idle() { return core_->acquire_idle(); }
 
+    /// Opens in the background until `n` are idle, and waits for it: until so many are, `high` is reached, an attempt
+    /// has failed (see `last_connect_failure`), or the pool closes. Tells how many are idle then.
+    ///
+    /// Acquires go first. A connector that is awaitable runs on the pool's executor, which must not wait here. From
+    /// inside the pool's own connector and hooks it opens, and waits for nothing.
+    std::size_t warm_up(std::size_t n) { return core_->warm_up(n); }
+
+    /// Makes everything open now out of date: idle ones are closed on this thread, leased ones when they come back, and
+    /// what is being opened is lent once. `high` never dips, and nobody who waits is woken for it. For credentials that
+    /// have changed, or a server that has moved. Does nothing once the pool is closed.
+    void refresh() { core_->refresh(); }
+
+    /// Changes `high`, at once; then waits until no more are open than that, at most as long as `wait`.
+    ///
+    /// Smaller: of the idle ones as many as must be are closed on this thread, the coldest first, leased ones when they
+    /// come back, although others wait. Larger: who waits is served with what there is new room for. 0 pauses the pool:
+    /// nothing is lent, and who acquires waits, until it is resized again. `low` never counts for more than `high`.
+    ///
+    /// True when no more are open than may be; should another resize have come meanwhile, than that one allows. Called
+    /// from inside the pool's own connector and hooks it waits for nothing.
+    ///
+    /// Throws `boost::system::system_error` with Errc::closed when the pool is closed, and changes nothing.
+    bool resize(std::size_t high, duration wait = duration::zero()) {
+        auto const deadline = detail::after(now(), wait);
+        if (!core_->resize(high)) throw boost::system::system_error{Errc::closed};
+        return core_->await_room(deadline);
+    }
+
+    /// As `resize`, waiting at most 10 seconds, completing with `void(error_code)`:
+    /// - success: no more are open than may be;
+    /// - Errc::timed_out: the deadline came first; the new bound stands;
+    /// - Errc::closed: the pool was closed, before (nothing has changed) or during the wait;
+    /// - operation_aborted: this wait was cancelled; the new bound stands.
+    ///
+    /// Idle ones are closed by the pool's own threads.
+    template <class Token = boost::asio::deferred_t>
+    auto async_resize(std::size_t high, Token&& token = {}) {
+        return async_resize_for(high, std::chrono::seconds{10}, std::forward<Token>(token));
+    }
+
+    /// As `async_resize`, with a deadline of its own.
+    template <class Token = boost::asio::deferred_t>
+    auto async_resize_for(std::size_t high, duration wait, Token&& token = {}) {
+        return boost::asio::async_initiate<Token, void(boost::system::error_code)>(ResizeInitiation{core_, high, wait},
+                                                                                   token);
+    }
+
     /// One round of maintenance now, on this thread: closes expired ones, the coldest first, at most half of what is
     /// idle. The pool does so by itself; this is for those who cannot wait.
     void sweep() { core_->sweep(detail::Where::here); }
@@ -243,6 +290,12 @@ private:
         }
     };
 
+    struct ResizeResult {
+        static std::tuple<boost::system::error_code> of(Core&, detail::Waiter const& waiter) noexcept {
+            return {waiter.failure.code};
+        }
+    };
+
     struct EndResult {
         static std::tuple<boost::system::error_code> of(Core& core, detail::Waiter& waiter) noexcept {
             // Who posted this may not be out of the executor yet, which the handler is free to destroy.
@@ -265,6 +318,20 @@ private:
             detail::AsyncWaiter<Core, Plain, LeaseResult>::start(
                 core, Plain{std::forward<Handler>(handler)}, detail::after(now(), wait),
                 [](Core& c, detail::Waiter& waiter) { return c.join(waiter); });
+        }
+    };
+
+    struct ResizeInitiation {
+        std::shared_ptr<Core> core;
+        std::size_t high;
+        duration wait;
+
+        template <class Handler>
+        void operator()(Handler&& handler) const {
+            using Plain = std::decay_t<Handler>;
+            detail::AsyncWaiter<Core, Plain, ResizeResult>::start(
+                core, Plain{std::forward<Handler>(handler)}, detail::after(now(), wait),
+                [size = high](Core& c, detail::Waiter& waiter) { return c.resize(size, waiter); });
         }
     };
 

@@ -20,11 +20,11 @@ constexpr time_point begin{10h};
 
 /// One that runs since `begin`.
 struct Running : Coarse {
-    explicit Running(duration ttl) : Coarse{ttl, true} { start(begin); }
+    explicit Running(duration ttl) : Coarse{ttl} { start(begin); }
 };
 
 TEST(IdleClock, RunsOnlyOnceItIsStarted) {
-    Coarse clock{8s, true};
+    Coarse clock{8s};
     EXPECT_TRUE(clock.ages());
     EXPECT_FALSE(clock.runs());
     EXPECT_EQ(clock.next_round(), time_point::max());
@@ -37,11 +37,10 @@ TEST(IdleClock, RunsOnlyOnceItIsStarted) {
 
 // rule 34
 TEST(IdleClock, Rule34NothingAgesWhereNothingCanExpire) {
-    EXPECT_FALSE((Coarse{8s, false}.ages()));
-    EXPECT_FALSE((Coarse{0s, true}.ages()));
-    EXPECT_FALSE((Coarse{duration::max(), true}.ages()));
+    EXPECT_FALSE((Coarse{0s}.ages()));
+    EXPECT_FALSE((Coarse{duration::max()}.ages()));
     SlotBase slot;
-    Coarse const never{duration::max(), true};
+    Coarse const never{duration::max()};
     never.stamp(slot);
     EXPECT_TRUE(never.is_fresh(slot));
     EXPECT_FALSE(never.is_expired(slot));
@@ -49,10 +48,10 @@ TEST(IdleClock, Rule34NothingAgesWhereNothingCanExpire) {
 
 // rule 28: at the latest min(ttl/8, 1 s) late, which is two periods.
 TEST(IdleClock, Rule28ThePeriodIsASixteenthOfTheTimeToLiveWithinBounds) {
-    EXPECT_EQ((Coarse{160ms, true}.period()), 10ms);
-    EXPECT_EQ((Coarse{8s, true}.period()), 500ms);
-    EXPECT_EQ((Coarse{5min, true}.period()), 500ms);
-    EXPECT_EQ((Coarse{1ms, true}.period()), 500us);
+    EXPECT_EQ((Coarse{160ms}.period()), 10ms);
+    EXPECT_EQ((Coarse{8s}.period()), 500ms);
+    EXPECT_EQ((Coarse{5min}.period()), 500ms);
+    EXPECT_EQ((Coarse{1ms}.period()), 500us);
 }
 
 // rule 28
@@ -111,7 +110,7 @@ TEST(IdleClock, TheNextRoundCanBeBroughtForward) {
 
 // rule 28
 TEST(IdleClock, Rule28AClockThatIsCheapIsReadAndAgesAreExact) {
-    Exact clock{8s, true};
+    Exact clock{8s};
     SlotBase slot;
     clock.stamp(slot);
     ManualClock::advance(8s - 1ns);
@@ -123,7 +122,7 @@ TEST(IdleClock, Rule28AClockThatIsCheapIsReadAndAgesAreExact) {
 }
 
 TEST(IdleClock, TheSteadyClocksStartMeansNothingToAClockThatIsRead) {
-    Exact clock{8s, true};
+    Exact clock{8s};
     SlotBase slot;
     clock.stamp(slot);
     ManualClock::advance(8s);

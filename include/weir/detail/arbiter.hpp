@@ -1,34 +1,19 @@
 #pragma once
 // Who gets what: every decision of a pool.
 
-#include <weir/detail/slot_events.hpp>
+#include <weir/detail/answer.hpp>
+#include <weir/detail/capacity.hpp>
 
 namespace weir::detail {
 
-/// How an acquirer wants to be answered.
-enum class Manner {
-    tries,          // now or never
-    connects_here,  // may wait, and opens on its own thread
-    waits,          // may wait, and others open for it
-};
-
-enum class Answer {
-    granted,       // here it is
-    in_line,       // wait for a deliver
-    connect_here,  // open the granted slot
-    ask_again,     // something must be closed first
-    would_wait,    // nothing has been done: say so first
-    closed,
-    timed_out,
-    rejected,
-    exhausted,
-};
+/// Who holds back the end of a close.
+enum class Holder { token, thread };
 
 /// Decides under the mutex and acts never: it opens nothing, closes nothing and calls nobody. What is to be done
 /// stands in `Orders`, for the core to carry out when the mutex is free.
 template <class Conn, class P>
-class Arbiter : public SlotEvents<Conn, P> {
-    using Base = SlotEvents<Conn, P>;
+class Arbiter : public Capacity<Conn, P> {
+    using Base = Capacity<Conn, P>;
     using typename Base::Lock;
 
 public:
@@ -86,10 +71,10 @@ public:
                 return Answer::granted;
             }
             if (!orders.close.empty()) return Answer::ask_again;  // there may be room when they are closed
-            bool const may_open = queue.waiting() == 0 && ledger.has_room();
+            bool const may_open = queue.waiting() == 0 && this->has_room(now);
             if (manner == Manner::tries) {
                 // One at a time: a connect in flight that nobody has claimed is for whoever tries next.
-                if (may_open && this->serving_ <= queue.connecting())
+                if (may_open && this->unclaimed() == 0)
                     this->start_connect(nullptr, this->arena_.take(this->home_), now, orders);
                 return Answer::exhausted;
             }
@@ -105,11 +90,12 @@ public:
 
             // A connect that nobody has claimed is under way: he stands as one whose connect was started, and gets one of
             // his own should that one fail.
-            bool const adopts = manner == Manner::waits && may_open && this->serving_ > queue.connecting();
+            bool const adopts = manner == Manner::waits && may_open && this->unclaimed() > 0;
             SlotBase* const place = may_open && !adopts ? &this->arena_.take(this->home_) : nullptr;
             waiter.since = now;
             if (place && manner == Manner::connects_here) {
                 this->reserve(*place, now);
+                queue.number(waiter);
                 waiter.granted = place;
                 return Answer::connect_here;
             }
@@ -212,8 +198,7 @@ public:
             this->store_.take_coldest(most, [&](SlotBase const& slot) { return this->clock_.is_expired(slot); });
         // What a full round leaves does not wait for the next one's time.
         if (cold.size == most && this->clock_.runs()) this->clock_.next_round_in(this->clock_.period() / 8, now);
-        for (Chain rest = cold.reversed(); SlotBase* const slot = rest.pop();)
-            Base::begin_close(*slot, Cause::idle, orders);
+        this->close_all(cold, Cause::idle, orders);
     }
 
     // ---- The end ---------------------------------------------------------------------------------------------------
@@ -255,16 +240,12 @@ public:
     /// a close without one is how people ask for just that.
     bool await_end(time_point until) {
         std::unique_lock lock{this->mutex_};
-        auto const ended = [this] { return this->is_over(); };
-        if (until == time_point::max()) {
-            this->drained_.wait(lock, ended);
-        } else if (!this->drained_.wait_until(lock, until, ended)) {
-            auto const moment = this->closed_at_ + std::chrono::milliseconds{250};
-            // With nothing open, and nobody's token, the end itself is a matter of microseconds.
-            this->drained_.wait_until(lock, moment, [this] {
-                return this->is_over() || (this->sealed_ == 0 && (this->ledger_.open() > 0 || this->lifetimes_ > 0));
-            });
-        }
+        if (this->listen(lock, until, [this] { return this->is_over(); })) return true;
+        auto const moment = this->closed_at_ + std::chrono::milliseconds{250};
+        // With nothing open, and nobody's token, the end itself is a matter of microseconds.
+        this->listen(lock, moment, [this] {
+            return this->is_over() || (this->sealed_ == 0 && (this->ledger_.open() > 0 || this->lifetimes_ > 0));
+        });
         return this->is_over();
     }
 

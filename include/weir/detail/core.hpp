@@ -62,12 +62,16 @@ public:
         waiter.since = P::is_observed ? std::chrono::steady_clock::now() : time_point{};
         Vigil* const vigil = vigil_.pays() ? &vigil_ : nullptr;
         bool const plain = this->supply_->connects == Shape::plain;
-        switch (Answer const answer = ask(waiter, plain ? Manner::connects_here : Manner::waits, Where::here, vigil)) {
-            case Answer::granted: break;
-            case Answer::connect_here: this->connect_here(waiter, static_cast<Resource&>(*waiter.granted)); break;
-            case Answer::in_line: await(waiter, vigil); break;
-            default: waiter.failure.code = error_of(answer);
-        }
+        Answer answer{};
+        do {
+            answer = ask(waiter, plain ? Manner::connects_here : Manner::waits, Where::here, vigil);
+            if (answer == Answer::connect_here)
+                answer = this->connect_here(waiter, static_cast<Resource&>(*waiter.granted));
+        } while (answer == Answer::ask_again);
+        if (answer == Answer::in_line)
+            await(waiter, vigil);
+        else if (answer != Answer::granted && answer != Answer::failed)
+            waiter.failure.code = error_of(answer);
         return outcome(waiter, failure);
     }
 
@@ -132,6 +136,47 @@ public:
         return leases;
     }
 
+    // ---- How many, and how new -------------------------------------------------------------------------------------
+
+    void refresh() noexcept {
+        Orders orders;
+        this->arbiter_.refresh(orders);
+        this->carry_out(std::move(orders), Where::here);
+    }
+
+    /// Changes the bound; false when the pool is closed.
+    bool resize(std::size_t high) noexcept {
+        Orders orders;
+        bool const done = this->arbiter_.resize(high, nullptr, orders);
+        this->carry_out(std::move(orders), Where::here);
+        return done;
+    }
+
+    /// The same, and waits as a handler; false when it has its outcome at once.
+    bool resize(std::size_t high, Waiter& waiter) noexcept {
+        Orders orders;
+        bool const waits = this->arbiter_.resize(high, &waiter, orders);
+        if (!waits) waiter.failure.code = Errc::closed;
+        this->carry_out(std::move(orders), Where::on_worker);
+        return waits;
+    }
+
+    /// Waits as a thread until no more are open than may be; true when that is so.
+    bool await_room(time_point until) { return this->arbiter_.await_room(is_inside() ? time_point::min() : until); }
+
+    /// Opens until that many are idle. Tells how many are.
+    std::size_t warm_up(std::size_t goal) {
+        auto const until = is_inside() ? time_point::min() : time_point::max();
+        auto warm_up = this->arbiter_.begin_warm_up(goal);
+        for (;;) {
+            Orders orders;
+            bool const under_way = this->arbiter_.warm_up(warm_up, orders);
+            this->carry_out(std::move(orders), Where::on_worker);
+            std::size_t const idle = this->arbiter_.await_warmth(warm_up, until);
+            if (!under_way || until == time_point::min()) return idle;
+        }
+    }
+
     // ---- Returning: from any thread, and also after the handle has gone. -------------------------------------------
 
     void drop(Resource& slot) noexcept override {
@@ -185,8 +230,7 @@ public:
 
     /// Waits for it as a thread; true when all has ended. Not at all inside what the pool itself calls.
     bool await_end(time_point until) {
-        bool const inside = Inside::of(identity()) || this->arbiter_.runs_a_task_here();
-        return inside ? this->arbiter_.has_ended() : this->arbiter_.await_end(until);
+        return is_inside() ? this->arbiter_.has_ended() : this->arbiter_.await_end(until);
     }
 
     /// Waits for it as a handler.
@@ -206,6 +250,9 @@ public:
     PoolExecutor<Executor> const& executor() const noexcept { return this->executor_; }
 
 private:
+    /// Whether the pool itself has called what runs here.
+    bool is_inside() const { return Inside::of(identity()) || this->arbiter_.runs_a_task_here(); }
+
     bool accept_stale(SlotBase& slot, Where where) noexcept {
         Orders orders;
         bool const lent = this->arbiter_.accept_stale(slot, orders);

@@ -21,9 +21,8 @@ public:
     using duration = std::chrono::steady_clock::duration;
     using time_point = std::chrono::steady_clock::time_point;
 
-    /// `may_expire`: whether the pool may ever hold more than those that stay for ever.
-    IdleClock(duration ttl, bool may_expire) noexcept
-        : ages_{may_expire && ttl > duration::zero() && ttl < duration::max() / 2},
+    explicit IdleClock(duration ttl) noexcept
+        : ages_{ttl > duration::zero() && ttl < duration::max() / 2},
           period_{period_for(ttl)},
           limit_{!ages_ ? duration::max().count() : (Clock::is_cheap ? ttl : ttl + period_).count()} {}
 

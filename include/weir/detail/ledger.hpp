@@ -17,8 +17,11 @@ public:
     Ledger(Limits limits, std::optional<std::size_t> max_concurrent) noexcept
         : limits_{limits}, max_concurrent_{max_concurrent} {}
 
-    std::size_t low() const noexcept { return limits_.low; }
+    /// How many are kept for ever: never more than may be open.
+    std::size_t low() const noexcept { return limits_.low < limits_.high ? limits_.low : limits_.high; }
     std::size_t high() const noexcept { return limits_.high; }
+    bool eager() const noexcept { return limits_.eager; }
+    void set_high(std::size_t high) noexcept { limits_.high = high; }
     std::size_t open() const noexcept { return open_; }
     std::size_t connecting() const noexcept { return connecting_; }
     std::size_t closing() const noexcept { return closing_; }
@@ -26,7 +29,10 @@ public:
     /// Open and not on the way out.
     std::size_t live() const noexcept { return open_ - closing_; }
 
-    /// Whether one more may be opened now.
+    /// How many are one too many, those on the way out not counted.
+    std::size_t surplus() const noexcept { return live() > limits_.high ? live() - limits_.high : 0; }
+
+    /// Whether the limits allow one more to be opened.
     bool has_room() const noexcept {
         return open_ < limits_.high && (!max_concurrent_ || connecting_ < *max_concurrent_);
     }

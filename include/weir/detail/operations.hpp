@@ -63,19 +63,20 @@ protected:
     // ---- Opening ---------------------------------------------------------------------------------------------------
 
     /// Opens a slot on this thread, for a thread in want of it.
-    void connect_here(Waiter& waiter, Resource& slot) noexcept {
+    Answer connect_here(Waiter& waiter, Resource& slot) noexcept {
         Failure failure = call_connect(slot, earlier(slot.deadline, waiter.deadline));
         Orders orders;
+        Answer answer{};
         if (failure) {
-            arbiter_.connect_here_failed(slot, note(failure), orders);
-            if (arbiter_.closed()) failure = {Errc::closed, {}};
+            answer = arbiter_.connect_here_failed(slot, note(failure), orders);
         } else {
             note_connected(slot);
-            failure.code = arbiter_.connected_here(waiter, slot, orders);
+            answer = arbiter_.connected_here(waiter, slot, orders);
         }
-        if (failure) waiter.granted = nullptr;
-        waiter.failure = std::move(failure);
+        if (answer == Answer::failed) waiter.failure = std::move(failure);
+        if (answer != Answer::granted) waiter.granted = nullptr;
         carry_out(std::move(orders), Where::here);
+        return answer;
     }
 
     // ---- Returning -------------------------------------------------------------------------------------------------

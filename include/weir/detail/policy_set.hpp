@@ -101,6 +101,7 @@ struct PolicySet {
     using Executor = boost::asio::any_io_executor;
 
     static constexpr bool is_observed = !std::same_as<Observer, Silent>;
+    static constexpr bool retries = Connecting::retries;
 
     using Options = detail::Options<PolicySet>;
 

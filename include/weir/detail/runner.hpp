@@ -63,6 +63,9 @@ protected:
         alarm_ = std::make_shared<Alarm<>>([weak = this->weak_from_this()] {
             if (auto const self = weak.lock()) self->ring();
         });
+        Orders orders;
+        arbiter_.begin(orders);
+        carry_out(std::move(orders), Where::on_worker);
     }
 
     virtual void carry_out(Orders orders, Where where) noexcept = 0;

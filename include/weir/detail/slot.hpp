@@ -39,6 +39,7 @@ struct alignas(cache_line) SlotBase {
     std::atomic<std::uint64_t> leases{0};                      // ever lent, over all resources that lay here
     std::uint64_t id = 0;                                      // of the resource
     int uncaught_when_lent = 0;                                // for Drop policies that ask
+    std::uint32_t generation = 0;                              // of the pool when it was opened
     Cause cause = Cause::drained;                              // while closing: why
 
     // Touched only while it is being opened, closed or tidied up. Guarded by the core's mutex, but for the job.

@@ -1,14 +1,15 @@
 #pragma once
 // What has become of a slot: a return, the end of a connect, of a recycle, of a close.
 
-#include <weir/detail/state.hpp>
+#include <weir/detail/answer.hpp>
+#include <weir/detail/steps.hpp>
 
 namespace weir::detail {
 
 /// What is told to the pool about a slot by whoever had it, and what follows: who is served, what is opened next.
 template <class Conn, class P>
-class SlotEvents : protected State<Conn, P> {
-    using Base = State<Conn, P>;
+class SlotEvents : protected Steps<Conn, P> {
+    using Base = Steps<Conn, P>;
 
 protected:
     using typename Base::Lock;
@@ -16,6 +17,7 @@ protected:
 public:
     using Base::lend;
     using typename Base::Options;
+    using typename Base::time_point;
 
     SlotEvents(Home<Conn>& home, Options const& options) : Base{home, options} {}
 
@@ -25,7 +27,7 @@ public:
     Fate come_back(SlotBase& slot, Told told, Orders& orders) noexcept {
         auto const now = std::chrono::steady_clock::now();
         Lock const lock{*this, orders};
-        return this->settle_slot(slot, told, now, orders);
+        return this->settle_slot(slot, From::lease, told, now, orders);
     }
 
     /// Has a resource closed that its holder, or a hook, wants gone.
@@ -39,13 +41,14 @@ public:
         Lock const lock{*this, orders};
         this->end_operation(slot, orders);
         this->ledger_.closed(slot.cause);
-        if (std::exchange(slot.sealed, false) && --this->sealed_ == 0) this->drained_.notify_all();
+        if (std::exchange(slot.sealed, false) && --this->sealed_ == 0) this->news_.notify_all();
         this->free(slot, orders);
     }
 
     /// A resource has been taken out for good.
     void detached(SlotBase& slot, Orders& orders) noexcept {
         Lock const lock{*this, orders};
+        this->strike(slot);
         this->ledger_.detached();
         this->free(slot, orders);
     }
@@ -67,10 +70,13 @@ public:
     void connected(SlotBase& slot, Orders& orders) noexcept {
         auto const now = std::chrono::steady_clock::now();
         Lock const lock{*this, orders};
-        this->ledger_.connected(now - slot.started);
+        this->note_connected(slot, now);
         if (this->end_operation(slot, orders)) {
+            Waiter* const owner = slot.owner;
             this->end_attempt(slot);
-            this->settle_slot(slot, Told::yes, now, orders);
+            Fate const fate = this->settle_slot(slot, From::connector, Told::yes, now, orders);
+            // One too many by now: who has no other waits on.
+            if (fate == Fate::closing && owner && owner->wants_resource()) this->hold_back(*owner, now);
         } else {
             this->begin_close(slot, Cause::unhealthy, orders);
         }
@@ -84,9 +90,11 @@ public:
         if (this->end_operation(slot, orders)) {
             Waiter* const owner = slot.owner;
             this->end_attempt(slot);
-            this->note_failure(std::move(note));
-            if (owner) this->dismiss(*owner, this->closed_ ? Failure{Errc::closed, {}} : failure, orders);
+            auto const now = note.when;
+            this->note_failure(slot, std::move(note));
+            if (owner) this->attempt_failed(*owner, failure, now, orders);
         }
+        this->strike(slot);
         this->ledger_.vacate_connecting();
         this->free(slot, orders);
     }
@@ -97,39 +105,52 @@ public:
         return this->end_operation(slot, orders);
     }
 
-    /// A connect on the acquirer's own thread has filled its slot: his, unless it came too late. The error is then why.
-    boost::system::error_code connected_here(Waiter const& waiter, SlotBase& slot, Orders& orders) noexcept {
+    /// A connect on the acquirer's own thread has filled its slot: his, unless it came too late.
+    Answer connected_here(Waiter const& waiter, SlotBase& slot, Orders& orders) noexcept {
         auto const now = std::chrono::steady_clock::now();
         Lock const lock{*this, orders};
-        this->ledger_.connected(now - slot.started);
-        boost::system::error_code late{};
-        if (this->closed_) {
-            this->begin_close(slot, Cause::drained, orders);
-            late = Errc::closed;
-        } else if (now >= slot.deadline) {
-            this->note_overrun(now);
-            this->begin_close(slot, Cause::unhealthy, orders);
-            late = Errc::timed_out;
-        } else if (now >= waiter.deadline) {
-            ++this->ledger_.counts.timed_out;
-            this->settle_slot(slot, Told::yes, now, orders);
-            late = Errc::timed_out;
-        } else {
-            lend(slot);
-        }
+        this->note_connected(slot, now);
+        Answer const answer = accept_here(waiter, slot, now, orders);
         this->open_for_waiters(now, orders);
-        return late;
+        return answer;
     }
 
-    void connect_here_failed(SlotBase& slot, ConnectFailure&& note, Orders& orders) noexcept {
+    Answer connect_here_failed(SlotBase& slot, ConnectFailure&& note, Orders& orders) noexcept {
         Lock const lock{*this, orders};
-        this->note_failure(std::move(note));
+        this->note_failure(slot, std::move(note));
+        this->strike(slot);
         this->ledger_.vacate_connecting();
         this->free(slot, orders);
+        if (this->closed_) return Answer::closed;
+        return P::retries && this->ledger_.may_wait(this->queue_.waiting()) ? Answer::ask_again : Answer::failed;
     }
 
 protected:
     ~SlotEvents() = default;
+
+private:
+    Answer accept_here(Waiter const& waiter, SlotBase& slot, time_point now, Orders& orders) noexcept {
+        if (this->closed_) {
+            this->begin_close(slot, Cause::drained, orders);
+            return Answer::closed;
+        }
+        if (now >= slot.deadline) {
+            this->note_overrun(slot, now);
+            this->begin_close(slot, Cause::unhealthy, orders);
+            return P::retries ? Answer::ask_again : Answer::timed_out;
+        }
+        if (now >= waiter.deadline) {
+            ++this->ledger_.counts.timed_out;
+            this->settle_slot(slot, From::connector, Told::yes, now, orders);
+            return Answer::timed_out;
+        }
+        if (this->ledger_.surplus() > 0) {
+            this->begin_close(slot, Cause::excess, orders);
+            return Answer::ask_again;
+        }
+        lend(slot);
+        return Answer::granted;
+    }
 };
 
 }  // namespace weir::detail

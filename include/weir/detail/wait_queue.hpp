@@ -4,14 +4,16 @@
 #include <boost/intrusive/set.hpp>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
+#include <iterator>
 #include <weir/detail/waiter.hpp>
 
 namespace weir::detail {
 
 /// The line: sync and async acquires in one order, first come first served.
 ///
-/// Those whose own connect was started stand in front, since a connect is started for the first who has none; behind
-/// them those who may not open now. Async ones are kept by deadline too, for the alarm; threads watch theirs
+/// Those whose own connect was started stand in one list, those who may not open now in another, each in the order in
+/// which they asked; a connect is started for the first who has none. Async ones are kept by deadline too, for the alarm; threads watch theirs
 /// themselves. Every change costs O(1), O(log n) with a deadline. Guarded by the core's mutex.
 ///
 /// A template so that it costs nothing to include.
@@ -25,8 +27,12 @@ public:
     std::size_t connecting() const noexcept { return connecting_.size(); }
     std::size_t waiting() const noexcept { return waiting_.size(); }
 
-    /// The next to be served.
-    Waiter& front() noexcept { return connecting_.empty() ? waiting_.front() : connecting_.front(); }
+    /// The next to be served: who asked first.
+    Waiter& front() noexcept {
+        if (connecting_.empty()) return waiting_.front();
+        if (waiting_.empty()) return connecting_.front();
+        return waiting_.front().ticket < connecting_.front().ticket ? waiting_.front() : connecting_.front();
+    }
 
     /// The first that may not open now.
     Waiter& front_waiting() noexcept { return waiting_.front(); }
@@ -40,8 +46,8 @@ public:
     }
 
     void join(Waiter& waiter, Place place) noexcept {
-        list(place).push_back(waiter);
-        waiter.place = place;
+        number(waiter);
+        insert(waiter, place);
         if (waiter.kind == Waiter::Kind::handler && waiter.deadline != time_point::max()) deadlines_.insert(waiter);
     }
 
@@ -49,8 +55,18 @@ public:
     void promote() noexcept {
         Waiter& waiter = waiting_.front();
         waiting_.pop_front();
-        connecting_.push_back(waiter);
-        waiter.place = Place::connecting;
+        insert(waiter, Place::connecting);
+    }
+
+    /// The connect of one that might open has failed, and he waits on.
+    void demote(Waiter& waiter) noexcept {
+        connecting_.erase(connecting_.iterator_to(waiter));
+        insert(waiter, Place::waiting);
+    }
+
+    /// Notes the order in which they ask. He who comes again keeps his number.
+    void number(Waiter& waiter) noexcept {
+        if (waiter.ticket == 0) waiter.ticket = ++last_ticket_;
     }
 
     void remove(Waiter& waiter) noexcept {
@@ -72,9 +88,12 @@ public:
     /// One of those waiting for the end of a close, or nullptr.
     Waiter* draining() noexcept { return draining_.empty() ? nullptr : &draining_.front(); }
 
+    /// One of those waiting for no more to be open than may be, or nullptr.
+    Waiter* shrinking() noexcept { return shrinking_.empty() ? nullptr : &shrinking_.front(); }
+
     template <class Visit>
     void for_each(Visit visit) {
-        for (auto* from : {&connecting_, &waiting_, &draining_}) {
+        for (auto* from : {&connecting_, &waiting_, &draining_, &shrinking_}) {
             for (auto i = from->begin(); i != from->end();) visit(*i++);  // which may take it out
         }
     }
@@ -89,14 +108,30 @@ private:
         Waiter, boost::intrusive::member_hook<Waiter, boost::intrusive::set_member_hook<>, &Waiter::by_deadline>,
         boost::intrusive::compare<ByDeadline>>;
 
+    // Newcomers at the end, without a search.
+    void insert(Waiter& waiter, Place place) noexcept {
+        List& to = list(place);
+        auto at = to.end();
+        while (at != to.begin() && std::prev(at)->ticket > waiter.ticket) --at;
+        to.insert(at, waiter);
+        waiter.place = place;
+    }
+
     List& list(Place place) noexcept {
-        return place == Place::connecting ? connecting_ : place == Place::waiting ? waiting_ : draining_;
+        switch (place) {
+            case Place::connecting: return connecting_;
+            case Place::waiting: return waiting_;
+            case Place::shrinking: return shrinking_;
+            default: return draining_;
+        }
     }
 
     List connecting_;
     List waiting_;
     List draining_;
+    List shrinking_;
     Deadlines deadlines_;
+    std::uint64_t last_ticket_ = 0;
 };
 
 }  // namespace weir::detail

@@ -1,10 +1,11 @@
 #pragma once
-// An acquire that has found nothing yet, or a close that has not ended yet.
+// An acquire that has found nothing yet, or a close or a resize that has not ended yet.
 
 #include <boost/asio/execution_context.hpp>
 #include <boost/intrusive/list_hook.hpp>
 #include <boost/intrusive/set_hook.hpp>
 #include <chrono>
+#include <cstdint>
 #include <weir/detail/failure.hpp>
 #include <weir/detail/slot.hpp>
 
@@ -22,6 +23,7 @@ struct Waiter {
         connecting,  // in line, and its own connect was started
         waiting,     // in line, and it may not open now
         draining,    // not in line: waits for the end of a close
+        shrinking,   // not in line: waits for no more to be open than may be
     };
 
     // Who waits: a thread watches its deadline itself and looks at its outcome itself.
@@ -38,6 +40,7 @@ struct Waiter {
     Kind const kind;
     time_point const deadline;
     time_point since{};
+    std::uint64_t ticket = 0;  // its number in the order in which they asked
     Place place = Place::nowhere;
     bool waited = false;                                      // counted as a wait
     bool is_next = false;                                     // for a thread that joins the line: nobody is before it
@@ -49,6 +52,9 @@ struct Waiter {
     Waiter* next = nullptr;                                   // in a chain of those to deliver to
     boost::intrusive::list_member_hook<> in_line{};
     boost::intrusive::set_member_hook<> by_deadline{};
+
+    /// One in line, for a resource.
+    bool wants_resource() const noexcept { return place == Place::connecting || place == Place::waiting; }
 
     /// Lets go of the pool's executor, if it is of that context, which is shutting down, or of any.
     virtual void leave_pool_executor(boost::asio::execution_context const* /*of*/) noexcept {}

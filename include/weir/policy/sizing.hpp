@@ -14,6 +14,7 @@ struct Limits {
     std::size_t low = 0;                                         ///< this many are kept open however long they idle
     std::size_t high = std::numeric_limits<std::size_t>::max();  ///< never more than this many open
     std::optional<std::size_t> max_waiters{};                    ///< no more than this many wait; none: no bound
+    bool eager = false;                                          ///< open up to `low` though nobody asks
 };
 
 /// Between a low and a high mark, as in Finagle's watermark pool.
@@ -30,8 +31,11 @@ struct Watermark {
     /// How many acquires may wait at once; one more fails at once with `Errc::too_many_waiters`.
     /// None: no bound. 0: nobody waits, though opening a resource is still allowed.
     std::optional<std::size_t> max_waiters = std::nullopt;
+    /// Whether `low` are opened at once and whenever fewer are open, in the background. What fails is tried again, ever
+    /// later (10 ms to 5 s, unless the connecting policy says otherwise); see `Pool::last_connect_failure`.
+    bool eager = false;
 
-    constexpr Limits limits() const noexcept { return {low, high, max_waiters}; }
+    constexpr Limits limits() const noexcept { return {low, high, max_waiters, eager}; }
 
     constexpr void validate() const {
         if (high == 0) throw std::invalid_argument{"weir: Watermark::high must be at least 1"};

@@ -1,0 +1,26 @@
+#pragma once
+
+namespace weir::detail {
+
+/// How an acquirer wants to be answered.
+enum class Manner {
+    tries,          // now or never
+    connects_here,  // may wait, and opens on its own thread
+    waits,          // may wait, and others open for it
+};
+
+/// What an acquirer is told.
+enum class Answer {
+    granted,       // here it is
+    in_line,       // wait for a deliver
+    connect_here,  // open the granted slot
+    ask_again,     // something has changed
+    would_wait,    // nothing has been done: say so first
+    failed,        // the connect that was made for it
+    closed,
+    timed_out,
+    rejected,
+    exhausted,
+};
+
+}  // namespace weir::detail

@@ -1,0 +1,156 @@
+#pragma once
+// What may be opened and closed, and what is under way.
+
+#include <weir/detail/deadline.hpp>
+#include <weir/detail/state.hpp>
+
+namespace weir::detail {
+
+/// The steps that concern slots.
+template <class Conn, class P>
+class Opening : protected State<Conn, P> {
+    using Base = State<Conn, P>;
+
+protected:
+    using Base::Base;
+    using Base::closed_;
+    using Base::in_flight_;
+    using Base::ledger_;
+    using Base::queue_;
+    using Base::retry_;
+    using Base::serving_;
+    using Base::store_;
+    using Base::timeout_;
+    using typename Base::Options;
+    using typename Base::time_point;
+
+    ~Opening() = default;
+
+    /// Whether one more may be opened now.
+    bool has_room(time_point now) const noexcept {
+        return ledger_.has_room() && (!P::retries || retry_.allows(ledger_.connecting(), now));
+    }
+
+    void reserve(SlotBase& slot, time_point now) noexcept {
+        ledger_.reserve();
+        slot.keep = this->self_.lock();
+        slot.id = ++this->last_id_;
+        slot.generation = this->generation_;
+        slot.started = now;
+        slot.deadline = after(now, timeout_);
+    }
+
+    /// Opens a slot in the background, for `owner` if there is one.
+    void start_connect(Waiter* owner, SlotBase& slot, time_point now, Orders& orders) noexcept {
+        reserve(slot, now);
+        slot.owner = owner;
+        if (owner) owner->attempt = &slot;
+        begin_operation(slot, Operation::connecting, now);
+        ++serving_;
+        orders.connect.push(slot);
+    }
+
+    /// Starts a connect for each in line who should have one, as far as there is room.
+    void open_for_waiters(time_point now, Orders& orders) noexcept {
+        while (!closed_ && has_room(now)) {
+            std::size_t const parked = store_.size();  // with patience: for whoever is in front
+            bool const owed = serving_ + parked < queue_.connecting();
+            if (!owed && (queue_.waiting() == 0 || parked > 0)) return;
+            SlotBase* const place = take_place();
+            if (!place) return;
+            Waiter& waiter = owed ? *queue_.first_without_attempt() : queue_.front_waiting();
+            if (!owed) queue_.promote();
+            start_connect(&waiter, *place, now, orders);
+        }
+    }
+
+    /// Connects in flight that nobody has claimed.
+    std::size_t unclaimed() const noexcept {
+        return serving_ > queue_.connecting() ? serving_ - queue_.connecting() : 0;
+    }
+
+    /// Whether something is to be opened though nobody asks for it.
+    bool wants_refill() const noexcept {
+        return ledger_.eager() && !closed_ && ledger_.live() < ledger_.low() && ledger_.has_room();
+    }
+
+    /// Opens in the background what `low` asks for.
+    void refill(time_point now, Orders& orders) noexcept {
+        while (wants_refill() && retry_.allows(ledger_.connecting(), now)) {
+            SlotBase* const place = take_place();
+            if (!place) return;
+            start_connect(nullptr, *place, now, orders);
+        }
+    }
+
+    void begin_close(SlotBase& slot, Cause cause, Orders& orders) noexcept {
+        strike(slot);
+        ledger_.begin_close();
+        slot.cause = closed_ ? Cause::drained : cause;
+        orders.close.push(slot);
+    }
+
+    /// The resource, or the attempt, is none of those to look out for any more.
+    void strike(SlotBase const& slot) noexcept {
+        if (slot.generation != this->generation_) --this->outdated_;
+    }
+
+    /// The slot is open no more. Its core lives on at least as long as the caller holds it.
+    void free(SlotBase& slot, Orders& orders) noexcept {
+        slot.keep.reset();
+        this->arena_.put(slot);
+        open_for_waiters(std::chrono::steady_clock::now(), orders);
+    }
+
+    void begin_operation(SlotBase& slot, Operation operation, time_point now) noexcept {
+        slot.operation = operation;
+        slot.deadline = after(now, timeout_);
+        in_flight_.push_back(slot);
+    }
+
+    /// True when it ended in time.
+    bool end_operation(SlotBase& slot, Orders& orders) noexcept {
+        slot.operation = Operation::none;
+        slot.in_flight.unlink();
+        orders.ended = std::move(slot.task);
+        return !std::exchange(slot.overrun, false);
+    }
+
+    /// An attempt is no longer one that the line counts on.
+    void end_attempt(SlotBase& slot) noexcept {
+        --serving_;
+        if (slot.owner) std::exchange(slot.owner, nullptr)->attempt = nullptr;
+    }
+
+    void note_overrun(SlotBase const& slot, time_point now) noexcept {
+        ConnectFailure failure{Errc::timed_out, {}, now};
+        try {
+            failure.text = "the connector took longer than its timeout";
+        } catch (...) {
+            // No memory for the text: the code says it too.
+        }
+        note_failure(slot, std::move(failure));
+    }
+
+    void note_failure(SlotBase const& slot, ConnectFailure&& failure) noexcept {
+        ++ledger_.counts.connect_failed;
+        retry_.failed(slot.started, failure.when, this->random_);
+        this->last_failure_ = std::move(failure);
+    }
+
+    void note_connected(SlotBase const& slot, time_point now) noexcept {
+        ledger_.connected(now - slot.started);
+        retry_.succeeded();
+    }
+
+private:
+    SlotBase* take_place() noexcept {
+        try {
+            return &this->arena_.take(this->home_);
+        } catch (...) {
+            return nullptr;  // no memory for a slot: who waits goes on waiting for one that is there
+        }
+    }
+};
+
+}  // namespace weir::detail

@@ -1,0 +1,129 @@
+#pragma once
+// One step under the mutex, and what is put right at its end.
+
+#include <weir/detail/serving.hpp>
+
+namespace weir::detail {
+
+/// The mutex, and the invariants of `State`.
+template <class Conn, class P>
+class Steps : protected Serving<Conn, P> {
+    using Base = Serving<Conn, P>;
+
+protected:
+    using Base::clock_;
+    using Base::closed_;
+    using Base::ledger_;
+    using Base::patience_;
+    using Base::queue_;
+    using Base::store_;
+    using typename Base::Options;
+    using typename Base::time_point;
+
+    /// Holds the mutex for one step, and leaves the invariants behind.
+    class Lock {
+    public:
+        Lock(Steps& steps, Orders& orders) : steps_{steps}, orders_{orders} { steps_.mutex_.lock(); }
+        ~Lock() {
+            steps_.finish(orders_);
+            steps_.mutex_.unlock();
+        }
+        Lock(Lock const&) = delete;
+        Lock& operator=(Lock const&) = delete;
+
+    private:
+        Steps& steps_;
+        Orders& orders_;
+    };
+
+    Steps(Home<Conn>& home, Options const& options) : Base{home, options} {
+        Orders none;
+        settle_gate(none);
+    }
+    ~Steps() = default;
+
+    /// Waits as a thread for what another one does, at most until then; whether it has come to pass.
+    template <class Condition>
+    bool listen(std::unique_lock<std::mutex>& lock, time_point until, Condition condition) {
+        ++this->listeners_;
+        // Not every condition variable survives the end of time.
+        if (until == time_point::max())
+            this->news_.wait(lock, condition);
+        else
+            this->news_.wait_until(lock, until, condition);
+        --this->listeners_;
+        return condition();
+    }
+
+    /// Nothing is left, and no thread of the pool touches an executor any more.
+    bool is_over() const noexcept { return this->ended_ && this->at_work_ == 0; }
+
+private:
+    void finish(Orders& orders) noexcept {
+        if (patience_ > patience_.zero()) attend(orders);
+        if (this->wants_refill()) this->refill(std::chrono::steady_clock::now(), orders);
+        settle_gate(orders);
+        tell_of_room(orders);
+        settle_end(orders);
+        if (this->listeners_ > 0) this->news_.notify_all();
+        time_point first = earlier(queue_.next_deadline(), clock_.next_round());
+        if (!this->in_flight_.empty()) first = earlier(first, this->in_flight_.front().deadline);
+        if (waits_to_retry()) first = earlier(first, this->retry_.next());
+        if (first < this->alarm_at_) this->alarm_at_ = orders.alarm = first;
+    }
+
+    bool waits_to_retry() const noexcept {
+        return this->retry_.failing() && ledger_.connecting() == 0 &&
+               (this->wants_refill() || (P::retries && !queue_.empty() && !closed_));
+    }
+
+    /// With patience something may be parked although somebody is in line: he is called to take it, or given it.
+    void attend(Orders& orders) noexcept {
+        auto const now = std::chrono::steady_clock::now();
+        while (!queue_.empty() && store_.size() > 0) {
+            if (this->is_patient(queue_.front(), now)) return this->summon(queue_.front(), orders);
+            if (SlotBase* const slot = this->pop_fresh(orders)) this->serve_front(*slot, now, orders);
+        }
+    }
+
+    /// Opens or shuts the gate: invariant 1.
+    void settle_gate(Orders& orders) noexcept {
+        for (;;) {
+            bool const must_age = clock_.ages() && ledger_.live() > ledger_.low() && !closed_;
+            if (must_age && !clock_.runs() && store_.size() > 0) clock_.start(std::chrono::steady_clock::now());
+            bool const all_stay = this->idle_.keeps_all() && this->outdated_ == 0 && ledger_.surplus() == 0;
+            bool const open = queue_.empty() && !closed_ && all_stay && (!must_age || clock_.runs());
+            if (open == !store_.shut()) return;
+            // At once, although nothing is parked: left shut for the next return to open it, two threads that share
+            // one resource got a fifth of the throughput.
+            if (open) return store_.open();
+            if (store_.shut_if_empty()) return;
+            // Something is parked: it is aged from now on, or goes because it is one too many.
+            this->trim(orders);
+        }
+    }
+
+    /// Those who wait, as handlers, for no more to be open than may be.
+    void tell_of_room(Orders& orders) noexcept {
+        while (Waiter* const waiter = ledger_.open() <= ledger_.high() ? queue_.shrinking() : nullptr) {
+            queue_.remove(*waiter);
+            this->summon(*waiter, orders);
+        }
+    }
+
+    /// A close ends when nothing is open and nobody of ours is still about. Those who wait for it as handlers are told
+    /// first, and the teller counts as one of ours until he is done with their executors.
+    void settle_end(Orders& orders) noexcept {
+        if (!closed_ || ledger_.open() > 0 || this->lifetimes_ > 0 || this->at_work_ > 0) return;
+        this->ended_ = true;
+        if (!queue_.draining()) return;
+        while (Waiter* const waiter = queue_.draining()) {
+            queue_.remove(*waiter);
+            this->summon(*waiter, orders);
+        }
+        ++this->at_work_;
+        orders.ends = true;
+    }
+};
+
+}  // namespace weir::detail
