@@ -15,7 +15,7 @@ set(layers
     "services:   detail/supply.hpp detail/wait_queue.hpp detail/orders.hpp detail/ledger.hpp detail/policy_set.hpp"
     "services:   detail/pool_executor.hpp detail/context_watch.hpp detail/lifetime_source.hpp"
     "stores:     detail/store.hpp detail/tagged_stack.hpp detail/locked_store.hpp detail/arena.hpp"
-    "stores:     detail/idle_clock.hpp detail/retry.hpp detail/random.hpp"
+    "stores:     detail/age_clock.hpp detail/retry.hpp detail/random.hpp"
     "lease:      lease.hpp"
     "parts:      detail/slot.hpp detail/waiter.hpp detail/sync_waiter.hpp detail/spin.hpp detail/task.hpp detail/awaitable_task.hpp detail/workers.hpp detail/deadline.hpp"
     "parts:      detail/answer.hpp detail/job.hpp detail/word128.hpp detail/failure.hpp detail/inside.hpp"

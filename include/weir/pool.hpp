@@ -204,9 +204,13 @@ public:
                                                                                    token);
     }
 
-    /// One round of maintenance now, on this thread: closes expired ones, the coldest first, at most half of what is
-    /// idle. The pool does so by itself; this is for those who cannot wait.
-    void sweep() { core_->sweep(detail::Where::here); }
+    /// One round of maintenance now: closes on this thread those that are over their time, the coldest first, at most
+    /// half of what is idle, reports overdue leases, and starts in the background the checks that are due. The pool does
+    /// so by itself; this is for those who cannot wait.
+    void sweep() {
+        core_->sweep(detail::Where::here);
+        core_->check();
+    }
 
     /// Ends the pool: whoever acquires or waits gets `Errc::closed`, what is idle is closed, and the call waits until
     /// nothing is open and nothing of the pool runs any more, leases, connects in flight and `Lifetime`s included.

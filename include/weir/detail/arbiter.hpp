@@ -29,13 +29,26 @@ public:
     /// An idle one, or nullptr. It may be over its time: `is_fresh` tells.
     SlotBase* pop() noexcept { return this->store_.pop(); }
 
-    bool is_fresh(SlotBase const& slot) const noexcept { return this->clock_.is_fresh(slot); }
+    bool is_fresh(SlotBase const& slot) const noexcept {
+        if constexpr (P::has_upkeep)
+            return this->clock_.is_fresh_and_young(slot);
+        else
+            return this->clock_.is_fresh(slot);
+    }
 
     /// Parks what has come back; false when there is more to do. After true the slot, and the core, may be gone.
     bool park(SlotBase& slot) noexcept {
+        if constexpr (P::has_upkeep)
+            if (!this->clock_.is_young(slot)) return false;
         this->clock_.stamp(slot);
         return this->store_.push(slot);
     }
+
+    /// Where there is upkeep: a lease is watched from here,
+    void begin_lease(SlotBase& slot) const noexcept { this->clock_.begin_lease(slot); }
+
+    /// to here: whether it was reported as overdue.
+    bool end_lease(SlotBase& slot) const noexcept { return this->clock_.end_lease(slot); }
 
     /// Whether somebody or something is to be seen to. For the trace: `park` finds out by itself.
     bool would_refuse() const noexcept { return this->store_.shut(); }
@@ -47,14 +60,21 @@ public:
 
     // ---- Acquiring -------------------------------------------------------------------------------------------------
 
-    /// Looks at an idle one that may be over its time: lends it, or has it closed.
+    /// Looks at an idle one that may be over its time, or may have to be checked: lends it, has it closed, or leaves it
+    /// to `ask`.
     bool accept_stale(SlotBase& slot, Orders& orders) noexcept {
+        auto const now = std::chrono::steady_clock::now();
         Lock const lock{*this, orders};
-        if (!this->closed_ && !this->is_expired(slot)) {
-            lend(slot);
-            return true;
+        if (this->closed_) {
+            Base::begin_close(slot, Cause::drained, orders);
+        } else if (this->accept(slot, now, orders)) {
+            if (!slot.chores.any()) {
+                lend(slot);
+                return true;
+            }
+            slot.chores = {};
+            this->store_.push_behind_gate(slot);
         }
-        Base::begin_close(slot, Cause::idle, orders);
         return false;
     }
 
@@ -66,10 +86,8 @@ public:
         auto& queue = this->queue_;
         for (;;) {
             if (this->closed_) return Answer::closed;
-            if (SlotBase* const slot = this->pop_fresh(orders)) {
-                this->grant(waiter, *slot);
-                return Answer::granted;
-            }
+            if (SlotBase* const slot = this->pop_fresh(now, orders))
+                return lend_idle(waiter, *slot, manner, now, orders);
             if (!orders.close.empty()) return Answer::ask_again;  // there may be room when they are closed
             bool const may_open = queue.waiting() == 0 && this->has_room(now);
             if (manner == Manner::tries) {
@@ -125,9 +143,14 @@ public:
         Lock const lock{*this, orders};
         waiter.summoned = false;
         if (waiter.place == Waiter::Place::nowhere) return true;
-        SlotBase* const slot = this->pop_fresh(orders);
+        SlotBase* const slot = this->pop_fresh(now, orders);
         if (!slot) {
             this->open_for_waiters(now, orders);  // what was parked for him may have been what he was owed
+            return false;
+        }
+        if (slot->chores.any() && !waiter.prepares_here) {
+            this->queue_.move(waiter, Waiter::Place::preparing);
+            this->start_preparation(&waiter, *slot, now, orders);
             return false;
         }
         this->take_out(waiter, now);
@@ -147,16 +170,15 @@ public:
 
     /// Everything idle, lent at once, the next to be lent first.
     Chain take_all(Orders& orders) noexcept {
+        auto const now = std::chrono::steady_clock::now();
         Lock const lock{*this, orders};
         Chain all = this->store_.pop_all();
         Chain fresh;
         while (SlotBase* const slot = all.pop()) {
-            if (this->is_expired(*slot)) {
-                Base::begin_close(*slot, Cause::idle, orders);
-            } else {
-                lend(*slot);
-                fresh.push(*slot);
-            }
+            if (!this->accept(*slot, now, orders)) continue;
+            slot->chores = {};  // who asks for all takes them as they are
+            lend(*slot);
+            fresh.push(*slot);
         }
         return fresh.reversed();
     }
@@ -175,11 +197,12 @@ public:
             this->clock_.advance(now);
             // Nothing to age any more? Then the clock stands: behind a gate that `settle_gate` shuts before anything is
             // parked, or because those left stay for ever.
-            if (this->ledger_.live() <= this->ledger_.low() || this->store_.size() == 0) {
+            if (!this->clock_.ages(this->ledger_.live() > this->ledger_.low()) || !this->has_to_age()) {
                 this->clock_.stop();
             } else {
                 this->clock_.next_round_in(this->clock_.period(), now);
                 orders.sweep = true;
+                this->start_checks(now, orders);
             }
         }
     }
@@ -189,16 +212,40 @@ public:
         auto const now = std::chrono::steady_clock::now();
         Lock const lock{*this, orders};
         if (this->clock_.runs()) this->clock_.advance(now);
-        if (!this->clock_.ages() || this->ledger_.live() <= this->ledger_.low()) return;
-        std::size_t const spare = this->ledger_.live() - this->ledger_.low();
         std::size_t most = this->store_.size() / 2;
         if (most == 0) most = 1;
-        if (most > spare) most = spare;
-        Chain cold =
-            this->store_.take_coldest(most, [&](SlotBase const& slot) { return this->clock_.is_expired(slot); });
-        // What a full round leaves does not wait for the next one's time.
-        if (cold.size == most && this->clock_.runs()) this->clock_.next_round_in(this->clock_.period() / 8, now);
-        this->close_all(cold, Cause::idle, orders);
+        if constexpr (P::has_upkeep) most -= retire(Verdict::aged, Cause::age, most, now, orders);
+        if (this->ledger_.live() > this->ledger_.low()) {
+            std::size_t const spare = this->ledger_.live() - this->ledger_.low();
+            retire(Verdict::expired, Cause::idle, most < spare ? most : spare, now, orders);
+        }
+    }
+
+    /// Has what is due in a round, but for the sweep, done at once.
+    void check(Orders& orders) noexcept {
+        auto const now = std::chrono::steady_clock::now();
+        Lock const lock{*this, orders};
+        this->start_checks(now, orders);
+    }
+
+    /// A lease that is held for longer than it should be.
+    struct Overdue {
+        std::uint64_t id;
+        std::chrono::steady_clock::duration held;
+    };
+
+    /// One that has not been reported yet.
+    std::optional<Overdue> next_overdue() noexcept {
+        auto const now = std::chrono::steady_clock::now();
+        std::lock_guard const lock{this->mutex_};
+        auto const at = this->clock_.read(now);
+        std::optional<Overdue> found;
+        this->arena_.for_each([&](SlotBase& slot) {
+            if (found) return;
+            auto const held = this->clock_.report_overdue(slot, at);
+            if (held > held.zero()) found = {slot.id, held};
+        });
+        return found;
     }
 
     // ---- The end ---------------------------------------------------------------------------------------------------
@@ -307,6 +354,33 @@ public:
     void set_self(std::weak_ptr<void> const& self) noexcept { this->self_ = self; }
 
 private:
+    Answer lend_idle(Waiter& waiter, SlotBase& slot, Manner manner, time_point now, Orders& orders) noexcept {
+        if (!slot.chores.any() || waiter.prepares_here) {
+            this->grant(waiter, slot);
+            return Answer::granted;
+        }
+        if (manner == Manner::tries) {
+            this->start_preparation(nullptr, slot, now, orders);
+            return Answer::exhausted;
+        }
+        waiter.since = now;
+        this->queue_.join(waiter, Waiter::Place::preparing);
+        this->start_preparation(&waiter, slot, now, orders);
+        return Answer::in_line;
+    }
+
+    // How many of the coldest that deserve it, up to so many.
+    std::size_t retire(Verdict verdict, Cause cause, std::size_t most, time_point now, Orders& orders) noexcept {
+        auto const at = this->clock_.read(now);
+        Chain const cold =
+            this->store_.take_coldest(most, [&](SlotBase const& slot) { return this->judge(slot, at) == verdict; });
+        // What a full round leaves does not wait for the next one's time.
+        if (most > 0 && cold.size == most && this->clock_.runs())
+            this->clock_.next_round_in(this->clock_.period() / 8, now);
+        this->close_all(cold, cause, orders);
+        return cold.size;
+    }
+
     std::size_t& holds(Holder holder) noexcept { return holder == Holder::token ? this->lifetimes_ : this->at_work_; }
 };
 

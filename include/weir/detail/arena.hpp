@@ -19,6 +19,10 @@ public:
     void put(SlotBase& slot) noexcept { free_.push(slot); }
 
     template <class Visit>
+    void for_each(Visit visit) {
+        for (Slot<Conn>& slot : slots_) visit(slot);
+    }
+    template <class Visit>
     void for_each(Visit visit) const {
         for (Slot<Conn> const& slot : slots_) visit(slot);
     }

@@ -25,6 +25,7 @@ public:
     using typename Base::time_point;
     using value_type = Conn;
 
+    using Base::check;
     using Base::identity;
     using Base::lifetime;
     using Base::sweep;
@@ -34,9 +35,9 @@ public:
     template <class Connector>
     static std::shared_ptr<Core> make(Executor executor, Connector connector, Options options) {
         P::validate(options);
-        auto core = std::make_shared<Core>(std::move(executor),
-                                           std::make_unique<ConnectorSupply<Conn, Connector>>(std::move(connector)),
-                                           std::move(options));
+        auto supply = std::make_unique<ConnectorSupply<Conn, Connector>>(std::move(connector));
+        if (supply->checks == Shape::none) P::validate_unchecked(options);
+        auto core = std::make_shared<Core>(std::move(executor), std::move(supply), std::move(options));
         core->begin();
         return core;
     }
@@ -62,23 +63,28 @@ public:
         waiter.since = P::is_observed ? std::chrono::steady_clock::now() : time_point{};
         Vigil* const vigil = vigil_.pays() ? &vigil_ : nullptr;
         bool const plain = this->supply_->connects == Shape::plain;
+        waiter.prepares_here = this->prepares_plainly();
         Answer answer{};
         do {
             answer = ask(waiter, plain ? Manner::connects_here : Manner::waits, Where::here, vigil);
-            if (answer == Answer::connect_here)
+            if (answer == Answer::connect_here) {
                 answer = this->connect_here(waiter, static_cast<Resource&>(*waiter.granted));
+            } else if (answer == Answer::in_line) {
+                await(waiter, vigil);
+                answer = waiter.granted ? Answer::granted : Answer::failed;
+            }
+            if (answer == Answer::granted) answer = prepared(waiter);
         } while (answer == Answer::ask_again);
-        if (answer == Answer::in_line)
-            await(waiter, vigil);
-        else if (answer != Answer::granted && answer != Answer::failed)
-            waiter.failure.code = error_of(answer);
+        if (answer != Answer::granted && answer != Answer::failed) waiter.failure.code = error_of(answer);
         return outcome(waiter, failure);
     }
 
     /// Never waits. When there is room it has one opened for the next who tries.
     Lease<Conn> try_acquire(Failure& failure) {
         SyncWaiter nobody{time_point::max()};
-        Answer const answer = ask(nobody, Manner::tries, Where::on_worker);
+        nobody.prepares_here = this->prepares_plainly();
+        Answer answer = ask(nobody, Manner::tries, Where::on_worker);
+        if (answer == Answer::granted) answer = prepared(nobody);
         if (answer == Answer::granted) return hand_over(*nobody.granted, {});
         failure.code = error_of(answer);
         return {};
@@ -293,6 +299,15 @@ private:
         return parked;
     }
 
+    /// Does what is to be done to what was granted.
+    Answer prepared(Waiter& waiter) noexcept {
+        if constexpr (P::has_upkeep) {
+            auto& slot = static_cast<Resource&>(*waiter.granted);
+            if (slot.chores.any()) return this->prepare_here(waiter, slot);
+        }
+        return Answer::granted;
+    }
+
     /// Waits in line until it has its outcome.
     void await(SyncWaiter& waiter, Vigil* vigil) {
         do {
@@ -322,6 +337,7 @@ private:
             this->observe([&](auto& observer) { observer.acquired(waited); });
             slot.lent_at = std::chrono::steady_clock::now();
         }
+        if constexpr (P::has_upkeep) this->arbiter_.begin_lease(slot);
         return LeaseMaker::make(slot);
     }
 
@@ -332,8 +348,13 @@ private:
             return {};
     }
 
-    void end_lease(Resource const& slot) noexcept {
-        this->observe([&](auto& observer) { observer.released(std::chrono::steady_clock::now() - slot.lent_at); });
+    void end_lease(Resource& slot) noexcept {
+        bool const overdue = P::has_upkeep && this->arbiter_.end_lease(slot);
+        this->observe([&](auto& observer) {
+            auto const held = std::chrono::steady_clock::now() - slot.lent_at;
+            observer.released(held);
+            if (overdue) observer.returned_overdue(slot.id, held);
+        });
     }
 
     Vigil vigil_;

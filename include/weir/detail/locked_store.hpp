@@ -69,16 +69,33 @@ public:
 
     template <class Matches>
     Chain take_coldest(std::size_t most, Matches matches) {
-        std::lock_guard const lock{mutex_};
-        if (order == Order::fifo) slots_ = slots_.reversed();
-        Chain const taken = take_last(slots_, most, matches);
-        if (order == Order::fifo) slots_ = slots_.reversed();
-        last_ = slots_.first;
-        for (SlotBase* s = last_; s; s = s->next.load(std::memory_order_relaxed)) last_ = s;
-        return taken;
+        return latest_first([&] { return take_last(slots_, most, matches); });
+    }
+
+    void put_back(SlotBase& slot) noexcept {
+        latest_first([&] { insert_by_age(slots_, slot); });
     }
 
 private:
+    // Does something to the list as if it were a stack.
+    template <class Do>
+    auto latest_first(Do act) {
+        std::lock_guard const lock{mutex_};
+        struct Turned {
+            LockedStore& store;
+            explicit Turned(LockedStore& s) : store{s} { turn(); }
+            ~Turned() {
+                turn();
+                store.last_ = store.slots_.first;
+                for (SlotBase* s = store.last_; s; s = s->next.load(std::memory_order_relaxed)) store.last_ = s;
+            }
+            void turn() noexcept {
+                if (order == Order::fifo) store.slots_ = store.slots_.reversed();
+            }
+        } const turned{*this};
+        return act();
+    }
+
     void insert(SlotBase& slot) noexcept {
         if (order == Order::lifo || slots_.empty()) {
             slots_.push(slot);

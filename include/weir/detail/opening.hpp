@@ -33,6 +33,7 @@ protected:
 
     void reserve(SlotBase& slot, time_point now) noexcept {
         ledger_.reserve();
+        slot.refill = false;
         slot.keep = this->self_.lock();
         slot.id = ++this->last_id_;
         slot.generation = this->generation_;
@@ -71,7 +72,8 @@ protected:
 
     /// Whether something is to be opened though nobody asks for it.
     bool wants_refill() const noexcept {
-        return ledger_.eager() && !closed_ && ledger_.live() < ledger_.low() && ledger_.has_room();
+        return (ledger_.eager() || this->to_replace_ > 0) && !closed_ && ledger_.live() < ledger_.low() &&
+               ledger_.has_room();
     }
 
     /// Opens in the background what `low` asks for.
@@ -80,6 +82,8 @@ protected:
             SlotBase* const place = take_place();
             if (!place) return;
             start_connect(nullptr, *place, now, orders);
+            place->refill = true;
+            if (this->to_replace_ > 0) --this->to_replace_;
         }
     }
 
@@ -87,6 +91,8 @@ protected:
         strike(slot);
         ledger_.begin_close();
         slot.cause = closed_ ? Cause::drained : cause;
+        this->to_replace_ =
+            ledger_.live() >= ledger_.low() ? 0 : this->to_replace_ + (slot.cause == Cause::age ? 1 : 0);
         orders.close.push(slot);
     }
 
@@ -134,13 +140,15 @@ protected:
 
     void note_failure(SlotBase const& slot, ConnectFailure&& failure) noexcept {
         ++ledger_.counts.connect_failed;
+        if (slot.refill) ++this->to_replace_;
         retry_.failed(slot.started, failure.when, this->random_);
         this->last_failure_ = std::move(failure);
     }
 
-    void note_connected(SlotBase const& slot, time_point now) noexcept {
+    void note_connected(SlotBase& slot, time_point now) noexcept {
         ledger_.connected(now - slot.started);
         retry_.succeeded();
+        if constexpr (P::has_upkeep) this->clock_.born(slot, now, this->random_);
     }
 
 private:

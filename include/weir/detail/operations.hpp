@@ -45,6 +45,8 @@ protected:
                 arbiter_.unhold(Holder::thread, orders);
             } else if (SlotBase* const slot = orders.connect.pop()) {
                 connect(static_cast<Resource&>(*slot), orders);
+            } else if (SlotBase* const unprepared = orders.prepare.pop()) {
+                prepare(static_cast<Resource&>(*unprepared), orders);
             } else if (SlotBase* const closing = orders.close.pop()) {
                 close(static_cast<Resource&>(*closing), where, orders);
             } else if (auto const task = std::move(orders.cancel)) {
@@ -78,6 +80,26 @@ protected:
         carry_out(std::move(orders), Where::here);
         return answer;
     }
+
+    // ---- Preparing -------------------------------------------------------------------------------------------------
+
+    /// Does the chores of a slot on this thread, for a thread that is to have it.
+    Answer prepare_here(Waiter& waiter, Resource& slot) noexcept {
+        Failure failure;
+        while (slot.chores.any() && !failure) {
+            failure = do_chore(slot);
+            if (!failure) arbiter_.chore_done_here(slot, slot.chores.next());
+        }
+        Orders orders;
+        Answer const answer = arbiter_.prepared_here(waiter, slot, failure, orders);
+        if (answer == Answer::failed) waiter.failure = std::move(failure);
+        if (answer != Answer::granted) waiter.granted = nullptr;
+        carry_out(std::move(orders), Where::here);
+        return answer;
+    }
+
+    /// Whether no hook that prepares a resource is awaitable.
+    bool prepares_plainly() const noexcept { return supply_->checks != Shape::awaitable; }
 
     // ---- Returning -------------------------------------------------------------------------------------------------
 
@@ -194,6 +216,43 @@ private:
         } catch (...) {
             return {failure.code, {}, std::chrono::steady_clock::now()};  // no memory for the text
         }
+    }
+
+    // ---- Preparing -------------------------------------------------------------------------------------------------
+
+    void prepare(Resource& slot, Orders& orders) noexcept {
+        if (shape_of(slot.chores.next()) == Shape::awaitable)
+            return this->start_task(
+                slot, Operation::preparing, [this, &slot] { return chore_task(slot); },
+                [this, &slot](Failure const& failure, Orders& then) { arbiter_.chore_ended(slot, failure, then); },
+                orders);
+        if (!this->template submit<Operations, &Operations::do_chore_on_worker>(slot))
+            arbiter_.chore_ended(slot, {Errc::connect_failed, {}}, orders);
+    }
+
+    Shape shape_of(Chore chore) const noexcept {
+        static_cast<void>(chore);
+        return supply_->checks;
+    }
+
+    boost::asio::awaitable<void> chore_task(Resource& slot) {
+        bool const fit = co_await supply_->async_check(*slot.conn());
+        if (!fit) throw boost::system::system_error{Errc::connect_failed};
+    }
+
+    void do_chore_on_worker(Resource& slot, Orders& orders) noexcept {
+        bool const closed = arbiter_.closed();
+        arbiter_.chore_ended(slot, closed ? Failure{Errc::closed, {}} : do_chore(slot), orders);
+    }
+
+    Failure do_chore(Resource& slot) noexcept {
+        Inside const inside{this->identity()};
+        try {
+            if (!supply_->check(*slot.conn())) return {Errc::connect_failed, {}};
+        } catch (...) {
+            return Failure::current();
+        }
+        return {};
     }
 
     // ---- Closing ---------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ namespace weir::detail {
 struct Orders {
     WaiterChain deliver{};           // have been claimed, or summoned to try once more
     Chain connect{};                 // have been reserved: open them
+    Chain prepare{};                 // their chores are to be done
     Chain close{};                   // counted as closing, with their cause: close them
     std::shared_ptr<Task> cancel{};  // operations to cancel
     std::shared_ptr<Task> ended{};   // one that is over: to be forgotten without the mutex

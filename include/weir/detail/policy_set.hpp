@@ -4,6 +4,7 @@
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/system/error_code.hpp>
 #include <concepts>
+#include <stdexcept>
 #include <type_traits>
 #include <weir/fwd.hpp>
 #include <weir/policy/clock.hpp>
@@ -93,6 +94,8 @@ struct PolicySet {
     static_assert(IdlePolicy<Idle>,
                   "this idle policy lacks keep, keeps_all or expires_after, or one of them is not noexcept; see "
                   "weir::IdlePolicy");
+    static_assert(UpkeepPolicy<Upkeep>,
+                  "this upkeep policy lacks \"weir::UpkeepRules rules() const noexcept\"; see weir::UpkeepPolicy");
     static_assert(ObserverPolicy<Observer, boost::system::error_code>,
                   "this observer lacks one of the nine functions, or one is not noexcept: connected, connect_failed, "
                   "acquired, released, closed, timed_out, rejected, overdue, returned_overdue; see weir::Silent");
@@ -102,6 +105,7 @@ struct PolicySet {
 
     static constexpr bool is_observed = !std::same_as<Observer, Silent>;
     static constexpr bool retries = Connecting::retries;
+    static constexpr bool has_upkeep = !std::same_as<Upkeep, NoUpkeep>;
 
     using Options = detail::Options<PolicySet>;
 
@@ -112,6 +116,15 @@ struct PolicySet {
         check(options.wait);
         check(options.connect);
         check(options.upkeep);
+    }
+
+    /// The same for a connector that cannot check.
+    static void validate_unchecked(Options const& options) {
+        UpkeepRules const rules = options.upkeep.rules();
+        if (rules.check_after_idle > rules.check_after_idle.zero())
+            throw std::invalid_argument{"weir: Upkeep::check_after_idle needs a connector with bool check(Conn&)"};
+        if (rules.check_every > rules.check_every.zero())
+            throw std::invalid_argument{"weir: Upkeep::check_every needs a connector with bool check(Conn&)"};
     }
 
 private:

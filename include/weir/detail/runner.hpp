@@ -48,6 +48,14 @@ public:
         Orders orders;
         arbiter_.sweep(orders);
         carry_out(std::move(orders), where);
+        if constexpr (P::has_upkeep) report_overdue();
+    }
+
+    /// Starts in the background what is due and not a sweep.
+    void check() noexcept {
+        Orders orders;
+        arbiter_.check(orders);
+        carry_out(std::move(orders), Where::on_worker);
     }
 
 protected:
@@ -194,6 +202,12 @@ private:
         arbiter_.ring(std::chrono::steady_clock::now(), orders);
         carry_out(std::move(orders), Where::on_worker);
         unhold(Holder::thread);
+    }
+
+    void report_overdue() noexcept {
+        observe([&](auto& observer) {
+            while (auto const overdue = arbiter_.next_overdue()) observer.overdue(overdue->id, overdue->held);
+        });
     }
 
     static void sweep_job(void* argument) noexcept {

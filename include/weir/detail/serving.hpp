@@ -33,17 +33,26 @@ protected:
 
     ~Serving() = default;
 
-    /// An idle one, those over their time aside.
-    SlotBase* pop_fresh(Orders& orders) noexcept {
-        while (SlotBase* slot = store_.pop()) {
-            if (!is_expired(*slot)) return slot;
-            this->begin_close(*slot, Cause::idle, orders);
-        }
+    /// An idle one, those over their time aside. What is to be done to it before it is lent stands in its chores.
+    SlotBase* pop_fresh(time_point now, Orders& orders) noexcept {
+        while (SlotBase* slot = store_.pop())
+            if (accept(*slot, now, orders)) return slot;
         return nullptr;
     }
 
-    bool is_expired(SlotBase const& slot) const noexcept {
-        return ledger_.live() > ledger_.low() && clock_.is_expired(slot);
+    /// Looks at one that was idle; false when it is over its time, and is closed.
+    bool accept(SlotBase& slot, time_point now, Orders& orders) noexcept {
+        Verdict const verdict = judge(slot, clock_.read(now));
+        if (verdict == Verdict::expired || verdict == Verdict::aged) {
+            this->begin_close(slot, verdict == Verdict::aged ? Cause::age : Cause::idle, orders);
+            return false;
+        }
+        if constexpr (P::has_upkeep) slot.chores.check = verdict == Verdict::unchecked;
+        return true;
+    }
+
+    Verdict judge(SlotBase const& slot, std::chrono::steady_clock::rep at) const noexcept {
+        return clock_.judge(slot, ledger_.live() > ledger_.low(), at);
     }
 
     /// Counts a lease. For the slot's owner, with the lock or without.
@@ -51,9 +60,18 @@ protected:
         slot.leases.store(slot.leases.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
     }
 
+    /// One that is not prepared is lent when the waiter has done that.
     static void grant(Waiter& waiter, SlotBase& slot) noexcept {
-        lend(slot);
+        if (!slot.chores.any()) lend(slot);
         waiter.granted = &slot;
+    }
+
+    /// Has the chores of a slot done in the background, for `owner` if there is one: he stands outside the line then.
+    void start_preparation(Waiter* owner, SlotBase& slot, time_point now, Orders& orders) noexcept {
+        slot.owner = owner;
+        if (owner) owner->attempt = &slot;
+        this->begin_operation(slot, Operation::preparing, now);
+        orders.prepare.push(slot);
     }
 
     /// Takes a waiter out of line; his connect goes on for whoever comes next.
@@ -103,10 +121,20 @@ protected:
 
     /// His own connect is not in flight any more, and another may not be started now.
     void hold_back(Waiter& waiter, time_point now) noexcept {
-        queue_.demote(waiter);
+        queue_.move(waiter, Waiter::Place::waiting);
         if (std::exchange(waiter.waited, true)) return;
         waiter.since = now;
         ++ledger_.counts.waited;
+    }
+
+    /// What was prepared for this one was not fit: he takes what else there is, or waits on by his number.
+    void seek(Waiter& waiter, time_point now, Orders& orders) noexcept {
+        if (closed_) return dismiss(waiter, {Errc::closed, {}}, orders);
+        hold_back(waiter, now);
+        // With patience `attend` sees to what is idle.
+        while (patience_ == patience_.zero() && !queue_.empty() && !store_.shut_if_empty())
+            if (SlotBase* const slot = pop_fresh(now, orders)) serve_front(*slot, now, orders);
+        this->open_for_waiters(now, orders);
     }
 
     /// Operations whose time is up are cancelled, and nobody waits for their connects any more.
@@ -116,18 +144,39 @@ protected:
             this->overrun_.splice(this->overrun_.end(), in_flight_, in_flight_.begin());
             slot.overrun = true;
             orders.push_cancel(slot.task);
-            if (slot.operation != Operation::connecting) continue;
             Waiter* const owner = slot.owner;
-            this->end_attempt(slot);
-            this->note_overrun(slot, now);
-            if (owner) attempt_failed(*owner, {Errc::timed_out, {}}, now, orders);
+            if (slot.operation == Operation::connecting) {
+                this->end_attempt(slot);
+                this->note_overrun(slot, now);
+                if (owner) attempt_failed(*owner, {Errc::timed_out, {}}, now, orders);
+            } else if (owner) {
+                disown(slot);
+                preparation_failed(*owner, slot.chores.next(), {Errc::timed_out, {}}, now, orders);
+            }
         }
         this->open_for_waiters(now, orders);
     }
 
-    /// Gives a resource to the one who is next.
+    static void disown(SlotBase& slot) noexcept {
+        if (slot.owner) std::exchange(slot.owner, nullptr)->attempt = nullptr;
+    }
+
+    /// Only who wants a setting that cannot be applied has failed with it.
+    void preparation_failed(Waiter& owner, Chore chore, Failure const& failure, time_point now,
+                            Orders& orders) noexcept {
+        if (chore == Chore::apply)
+            dismiss(owner, failure, orders);
+        else
+            seek(owner, now, orders);
+    }
+
+    /// Gives a resource to the one who is next, or has it prepared for him first.
     void serve_front(SlotBase& slot, time_point now, Orders& orders) noexcept {
         Waiter& waiter = queue_.front();
+        if (slot.chores.any() && !waiter.prepares_here) {
+            queue_.move(waiter, Waiter::Place::preparing);
+            return start_preparation(&waiter, slot, now, orders);
+        }
         take_out(waiter, now);
         grant(waiter, slot);
         summon(waiter, orders);
@@ -136,12 +185,15 @@ protected:
     /// Settles what becomes of a resource that nobody holds: the order of rule 22. What was being opened when the pool
     /// was refreshed is lent once.
     Fate settle_slot(SlotBase& slot, From from, Told told, time_point now, Orders& orders) noexcept {
+        bool const in_place = std::exchange(slot.in_place, false);
         if (closed_) return close_slot(slot, Cause::drained, orders);
         expire(now, orders);
         bool const anyone = !queue_.empty();
         if (slot.generation != this->generation_ && (from == From::lease || !anyone))
             return close_slot(slot, Cause::stale, orders);
         if (ledger_.surplus() > 0) return close_slot(slot, Cause::excess, orders);
+        if constexpr (P::has_upkeep)
+            if (clock_.is_worn(slot, clock_.read(now))) return close_slot(slot, Cause::age, orders);
         if (anyone && !is_patient(queue_.front(), now)) {
             serve_front(slot, now, orders);
             return Fate::served;
@@ -151,9 +203,28 @@ protected:
             if (keep != Keep::yes) return close_slot(slot, keep == Keep::no_idle ? Cause::idle : Cause::excess, orders);
             if (P::Trace::is_traced && told == Told::no) return Fate::would_park;
         }
-        clock_.stamp(slot);
-        store_.push_behind_gate(slot);
+        if (in_place) {
+            store_.put_back(slot);  // and it has not been used
+        } else {
+            clock_.stamp(slot);
+            store_.push_behind_gate(slot);
+        }
         return Fate::parked;
+    }
+
+    /// Has idle ones checked that are due, the coldest first: so few at a time that nobody misses them.
+    void start_checks(time_point now, Orders& orders) noexcept {
+        if (!clock_.checks() || closed_) return;
+        auto const at = clock_.read(now);
+        while (this->checking_ <= store_.size() / 4) {
+            Chain due = store_.take_coldest(1, [&](SlotBase const& slot) { return clock_.is_due(slot, at); });
+            SlotBase* const slot = due.pop();
+            if (!slot) return;
+            ++this->checking_;
+            slot->in_place = true;
+            slot->chores.check = true;
+            start_preparation(nullptr, *slot, now, orders);
+        }
     }
 
     bool is_patient(Waiter const& front, time_point now) const noexcept {

@@ -20,7 +20,23 @@ struct Waiter;
 class Task;
 
 /// What is being done to a slot in the background.
-enum class Operation : std::uint8_t { none, connecting, recycling, closing };
+enum class Operation : std::uint8_t { none, connecting, preparing, recycling, closing };
+
+/// A hook that is to be called before a resource is lent.
+enum class Chore : std::uint8_t { none, check, reset, apply };
+
+/// Those still to be called, in their order.
+struct Chores {
+    bool check = false;
+    bool reset = false;
+    bool apply = false;
+
+    Chore next() const noexcept {
+        return check ? Chore::check : reset ? Chore::reset : apply ? Chore::apply : Chore::none;
+    }
+    bool any() const noexcept { return next() != Chore::none; }
+    void done() noexcept { (check ? check : reset ? reset : apply) = false; }
+};
 
 /// What of a slot does not depend on the resource's type.
 ///
@@ -42,12 +58,21 @@ struct alignas(cache_line) SlotBase {
     std::uint32_t generation = 0;                              // of the pool when it was opened
     Cause cause = Cause::drained;                              // while closing: why
 
+    // Where there is upkeep. Times are of the pool's `AgeClock`.
+    std::atomic<std::chrono::steady_clock::rep> dies_at{std::chrono::steady_clock::duration::max().count()};
+    std::uint64_t retires_at = std::uint64_t(-1);               // when it has been lent so often in all
+    std::atomic<std::chrono::steady_clock::rep> lent_since{0};  // 0: not lent; negative: reported as overdue
+    std::atomic<std::chrono::steady_clock::rep> checked_at{0};
+
     // Touched only while it is being opened, closed or tidied up. Guarded by the core's mutex, but for the job.
     Operation operation = Operation::none;
     bool overrun = false;          // its operation outlived its deadline: what it yields is closed
     bool sealed = false;           // was idle when the pool closed
     bool filled = false;           // an awaitable connector has put a resource here
-    Waiter* owner = nullptr;       // the acquire that this connect was started for, if it still waits
+    bool refill = false;           // is opened for nobody, to have enough
+    bool in_place = false;         // is checked in the background: goes back to where it lay
+    Chores chores{};               // before it is lent
+    Waiter* owner = nullptr;       // the acquire that it is opened or prepared for, if it still waits
     std::shared_ptr<Task> task{};  // the awaitable operation in flight
     Job job{};                     // the plain operation in flight
     std::chrono::steady_clock::time_point started{};
@@ -151,6 +176,23 @@ Chain take_last(Chain& chain, std::size_t most, Matches matches) {
         s = after;
     }
     return taken;
+}
+
+/// Puts a slot into a chain of which the latest parked is the first.
+inline void insert_by_age(Chain& chain, SlotBase& slot) noexcept {
+    auto const age = slot.parked_at.load(std::memory_order_relaxed);
+    SlotBase* before = nullptr;
+    SlotBase* after = chain.first;
+    while (after && after->parked_at.load(std::memory_order_relaxed) > age) {
+        before = after;
+        after = after->next.load(std::memory_order_relaxed);
+    }
+    slot.next.store(after, std::memory_order_relaxed);
+    if (before)
+        before->next.store(&slot, std::memory_order_relaxed);
+    else
+        chain.first = &slot;
+    ++chain.size;
 }
 
 }  // namespace weir::detail

@@ -60,7 +60,8 @@ public:
     bool begin_task(SlotBase& slot, Operation operation, std::shared_ptr<Task> task, Orders& orders) noexcept {
         auto const now = std::chrono::steady_clock::now();
         Lock const lock{*this, orders};
-        if (operation != Operation::connecting) this->begin_operation(slot, operation, now);
+        bool const has_begun = operation == Operation::connecting || operation == Operation::preparing;
+        if (!has_begun) this->begin_operation(slot, operation, now);
         if (this->closed_ && operation != Operation::closing) return false;
         slot.task = std::move(task);
         return true;
@@ -99,6 +100,66 @@ public:
         this->free(slot, orders);
     }
 
+    /// A chore of a slot has ended. The next one is ordered; after the last the slot goes to whom it was prepared for,
+    /// or to whoever comes.
+    void chore_ended(SlotBase& slot, Failure const& failure, Orders& orders) noexcept {
+        auto const now = std::chrono::steady_clock::now();
+        Lock const lock{*this, orders};
+        bool const in_time = this->end_operation(slot, orders);
+        Waiter* const owner = slot.owner;
+        Chore const chore = slot.chores.next();
+        this->disown(slot);
+        if (failure || !in_time) {
+            slot.chores = {};
+            if (std::exchange(slot.in_place, false)) --this->checking_;
+            this->begin_close(slot, Cause::unhealthy, orders);
+            if (owner) this->preparation_failed(*owner, chore, failure, now, orders);
+            return;
+        }
+        note_done(slot, chore, now);
+        if (slot.chores.any() && !this->closed_) return this->start_preparation(owner, slot, now, orders);
+        slot.chores = {};
+        if (slot.in_place) --this->checking_;
+        if (owner && is_lendable(slot)) {
+            this->take_out(*owner, now);
+            this->grant(*owner, slot);
+            this->summon(*owner, orders);
+            return;
+        }
+        this->settle_slot(slot, From::lease, Told::yes, now, orders);
+        if (owner) this->seek(*owner, now, orders);
+        this->start_checks(now, orders);
+    }
+
+    /// The acquirer himself has done the chores, or failed at the first that is left.
+    Answer prepared_here(Waiter& waiter, SlotBase& slot, Failure const& failure, Orders& orders) noexcept {
+        auto const now = std::chrono::steady_clock::now();
+        Lock const lock{*this, orders};
+        Chore const chore = slot.chores.next();
+        slot.chores = {};
+        if (failure) {
+            this->begin_close(slot, Cause::unhealthy, orders);
+            if (this->closed_) return Answer::closed;
+            return chore == Chore::apply ? Answer::failed : Answer::ask_again;
+        }
+        if (is_lendable(slot) && now < waiter.deadline) {
+            lend(slot);
+            return Answer::granted;
+        }
+        bool const late = is_lendable(slot);
+        this->settle_slot(slot, From::lease, Told::yes, now, orders);
+        if (this->closed_) return Answer::closed;
+        if (!late) return Answer::ask_again;
+        ++this->ledger_.counts.timed_out;
+        return Answer::timed_out;
+    }
+
+    /// One of several chores is done, by the acquirer himself.
+    void chore_done_here(SlotBase& slot, Chore chore) noexcept {
+        std::lock_guard const lock{this->mutex_};
+        note_done(slot, chore, std::chrono::steady_clock::now());
+    }
+
     /// A recycle in the background has ended; false when it took too long.
     bool recycled(SlotBase& slot, Orders& orders) noexcept {
         Lock const lock{*this, orders};
@@ -129,6 +190,16 @@ protected:
     ~SlotEvents() = default;
 
 private:
+    /// Whether it may be lent now that it has been prepared.
+    bool is_lendable(SlotBase const& slot) const noexcept {
+        return !this->closed_ && slot.generation == this->generation_ && this->ledger_.surplus() == 0;
+    }
+
+    void note_done(SlotBase& slot, Chore chore, time_point now) noexcept {
+        slot.chores.done();
+        if (chore == Chore::check) this->clock_.checked(slot, now);
+    }
+
     Answer accept_here(Waiter const& waiter, SlotBase& slot, time_point now, Orders& orders) noexcept {
         if (this->closed_) {
             this->begin_close(slot, Cause::drained, orders);

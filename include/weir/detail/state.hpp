@@ -8,8 +8,8 @@
 #include <optional>
 #include <utility>
 #include <weir/connector.hpp>
+#include <weir/detail/age_clock.hpp>
 #include <weir/detail/arena.hpp>
-#include <weir/detail/idle_clock.hpp>
 #include <weir/detail/ledger.hpp>
 #include <weir/detail/orders.hpp>
 #include <weir/detail/policy_set.hpp>
@@ -53,7 +53,7 @@ protected:
           patience_{options.wait.patience},
           timeout_{options.connect.timeout},
           ledger_{bounded(options.size.limits()), options.connect.max_concurrent},
-          clock_{options.idle.expires_after()},
+          clock_{options.idle.expires_after(), options.upkeep.rules()},
           retry_{retry_of(options.connect)} {}
     ~State() = default;
 
@@ -91,7 +91,7 @@ protected:
     Ledger ledger_;
     Late<P, WaitQueue<>> queue_;
     Arena<Conn> arena_;
-    IdleClock<typename P::Clock> clock_;
+    AgeClock<typename P::Clock> clock_;
     Retry retry_;
     Random random_ = Random::seeded();
     InFlight in_flight_;            // operations in the order of their deadlines: all have the same time
@@ -99,6 +99,8 @@ protected:
     std::size_t serving_ = 0;       // connects in flight for the line, or for whoever comes
     std::uint32_t generation_ = 0;  // of what is opened now
     std::size_t outdated_ = 0;      // open, not being closed, and of an older one
+    std::size_t to_replace_ = 0;    // closed for their age, and to be replaced if fewer than `low` are left
+    std::size_t checking_ = 0;      // in the background
     std::size_t lifetimes_ = 0;     // what else a close waits for: users' tokens,
     std::size_t at_work_ = 0;       // and threads that are not done with the pool
     std::uint64_t last_id_ = 0;

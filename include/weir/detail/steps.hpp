@@ -55,6 +55,9 @@ protected:
         return condition();
     }
 
+    /// Whether there is anything that ages, be it only a lease that may become overdue.
+    bool has_to_age() const noexcept { return store_.size() > 0 || (clock_.watches_leases() && ledger_.live() > 0); }
+
     /// Nothing is left, and no thread of the pool touches an executor any more.
     bool is_over() const noexcept { return this->ended_ && this->at_work_ == 0; }
 
@@ -82,15 +85,15 @@ private:
         auto const now = std::chrono::steady_clock::now();
         while (!queue_.empty() && store_.size() > 0) {
             if (this->is_patient(queue_.front(), now)) return this->summon(queue_.front(), orders);
-            if (SlotBase* const slot = this->pop_fresh(orders)) this->serve_front(*slot, now, orders);
+            if (SlotBase* const slot = this->pop_fresh(now, orders)) this->serve_front(*slot, now, orders);
         }
     }
 
     /// Opens or shuts the gate: invariant 1.
     void settle_gate(Orders& orders) noexcept {
         for (;;) {
-            bool const must_age = clock_.ages() && ledger_.live() > ledger_.low() && !closed_;
-            if (must_age && !clock_.runs() && store_.size() > 0) clock_.start(std::chrono::steady_clock::now());
+            bool const must_age = clock_.ages(ledger_.live() > ledger_.low()) && !closed_;
+            if (must_age && !clock_.runs() && has_to_age()) clock_.start(std::chrono::steady_clock::now());
             bool const all_stay = this->idle_.keeps_all() && this->outdated_ == 0 && ledger_.surplus() == 0;
             bool const open = queue_.empty() && !closed_ && all_stay && (!must_age || clock_.runs());
             if (open == !store_.shut()) return;

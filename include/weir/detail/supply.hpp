@@ -65,6 +65,14 @@ template <class C, class Conn>
 constexpr bool has_close = requires(C& c, Conn& conn) {
     c.close(conn);
 };
+template <class C, class Conn>
+constexpr bool has_check = requires(C& c, Conn& conn) {
+    c.check(conn);
+};
+template <class C>
+constexpr bool names_check = requires {
+    &C::check;
+};
 template <class C>
 constexpr bool names_recycle = requires {
     &C::recycle;
@@ -86,6 +94,7 @@ public:
     virtual ~Supply() = default;
 
     Shape connects = Shape::plain;
+    Shape checks = Shape::none;
     Shape recycles = Shape::none;
     Shape closes = Shape::none;
     bool takes_context = false;
@@ -93,6 +102,9 @@ public:
     // Fills the slot; what the connector throws, or the error it returns, is thrown.
     virtual void connect(Slot<Conn>&, ConnectContext const&) = 0;
     virtual boost::asio::awaitable<void> async_connect(Slot<Conn>&, ConnectContext const&) = 0;
+
+    virtual bool check(Conn&) = 0;
+    virtual boost::asio::awaitable<bool> async_check(Conn&) = 0;
 
     virtual bool recycle(Conn&) = 0;
     virtual boost::asio::awaitable<bool> async_recycle(Conn&) = 0;
@@ -118,6 +130,8 @@ class ConnectorSupply final : public Supply<Conn> {
                   "this connector returns something else than the pool holds: it must return Conn, "
                   "boost::system::result<Conn>, or a boost::asio::awaitable of one of the two");
 
+    static_assert(has_check<Connector, Conn> || !names_check<Connector>,
+                  "this connector has a check that weir cannot call: write bool check(Conn&)");
     static_assert(has_recycle<Connector, Conn> || !names_recycle<Connector>,
                   "this connector has a recycle that weir cannot call: write bool recycle(Conn&)");
     static_assert(has_close<Connector, Conn> || !names_close<Connector>,
@@ -129,11 +143,17 @@ public:
     explicit ConnectorSupply(Connector connector) : connector_{std::move(connector)} {
         this->connects = is_awaitable<Result> ? Shape::awaitable : Shape::plain;
         this->takes_context = wants_context<Connector>;
+        if constexpr (has_check<Connector, Conn>) {
+            using Checked = decltype(connector_.check(std::declval<Conn&>()));
+            static_assert(std::convertible_to<Awaited_t<Checked>, bool>,
+                          "check must return bool, or a boost::asio::awaitable<bool>: false closes the resource");
+            this->checks = is_awaitable<Checked> ? Shape::awaitable : Shape::plain;
+        }
         if constexpr (has_recycle<Connector, Conn>) {
-            using Verdict = decltype(connector_.recycle(std::declval<Conn&>()));
-            static_assert(std::convertible_to<Awaited_t<Verdict>, bool>,
+            using Recycled = decltype(connector_.recycle(std::declval<Conn&>()));
+            static_assert(std::convertible_to<Awaited_t<Recycled>, bool>,
                           "recycle must return bool, or a boost::asio::awaitable<bool>: false closes the resource");
-            this->recycles = is_awaitable<Verdict> ? Shape::awaitable : Shape::plain;
+            this->recycles = is_awaitable<Recycled> ? Shape::awaitable : Shape::plain;
         }
         if constexpr (has_close<Connector, Conn>) {
             using Closed = decltype(connector_.close(std::declval<Conn&>()));
@@ -158,6 +178,23 @@ public:
             fill(slot, std::move(product));
         }
         co_return;
+    }
+
+    bool check(Conn& conn) override {
+        if constexpr (has_check<Connector, Conn>) {
+            if constexpr (!is_awaitable<decltype(connector_.check(conn))>) return connector_.check(conn);
+        }
+        return true;
+    }
+
+    boost::asio::awaitable<bool> async_check(Conn& conn) override {
+        if constexpr (has_check<Connector, Conn>) {
+            if constexpr (is_awaitable<decltype(connector_.check(conn))>) {
+                bool const fit = co_await connector_.check(conn);
+                co_return fit;
+            }
+        }
+        co_return true;
     }
 
     bool recycle(Conn& conn) override {

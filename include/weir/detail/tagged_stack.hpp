@@ -89,6 +89,13 @@ public:
         } while (!head_.compare_exchange(head, {word(&slot), head.high + one}));
     }
 
+    /// Parks `slot` where it lay before: below those that came back later.
+    void put_back(SlotBase& slot) noexcept {
+        Chain all = pop_all();
+        insert_by_age(all, slot);
+        restore(all);
+    }
+
     /// Takes up to `most` of the slots that `matches`, the coldest first, and leaves the others where they are.
     ///
     /// When there is one, the stack is empty for as long as it takes to walk it. No acquirer is misled: one that finds

@@ -58,10 +58,11 @@ public:
         insert(waiter, Place::connecting);
     }
 
-    /// The connect of one that might open has failed, and he waits on.
-    void demote(Waiter& waiter) noexcept {
-        connecting_.erase(connecting_.iterator_to(waiter));
-        insert(waiter, Place::waiting);
+    /// From one place to another, where it stands by its number.
+    void move(Waiter& waiter, Place to) noexcept {
+        auto& from = list(waiter.place);
+        from.erase(from.iterator_to(waiter));
+        insert(waiter, to);
     }
 
     /// Notes the order in which they ask. He who comes again keeps his number.
@@ -93,7 +94,7 @@ public:
 
     template <class Visit>
     void for_each(Visit visit) {
-        for (auto* from : {&connecting_, &waiting_, &draining_, &shrinking_}) {
+        for (auto* from : {&connecting_, &waiting_, &preparing_, &draining_, &shrinking_}) {
             for (auto i = from->begin(); i != from->end();) visit(*i++);  // which may take it out
         }
     }
@@ -121,6 +122,7 @@ private:
         switch (place) {
             case Place::connecting: return connecting_;
             case Place::waiting: return waiting_;
+            case Place::preparing: return preparing_;
             case Place::shrinking: return shrinking_;
             default: return draining_;
         }
@@ -128,6 +130,7 @@ private:
 
     List connecting_;
     List waiting_;
+    List preparing_;
     List draining_;
     List shrinking_;
     Deadlines deadlines_;

@@ -22,6 +22,7 @@ struct Waiter {
         nowhere,     // not in line yet, or claimed
         connecting,  // in line, and its own connect was started
         waiting,     // in line, and it may not open now
+        preparing,   // not in line: a resource is being prepared for it
         draining,    // not in line: waits for the end of a close
         shrinking,   // not in line: waits for no more to be open than may be
     };
@@ -43,9 +44,10 @@ struct Waiter {
     std::uint64_t ticket = 0;  // its number in the order in which they asked
     Place place = Place::nowhere;
     bool waited = false;                                      // counted as a wait
+    bool prepares_here = false;                               // calls hooks on its own thread
     bool is_next = false;                                     // for a thread that joins the line: nobody is before it
     bool summoned = false;                                    // a deliver is under way: another would be one too many
-    SlotBase* attempt = nullptr;                              // its own connect, while that is in flight
+    SlotBase* attempt = nullptr;                              // its own connect or preparation, while that is in flight
     SlotBase* granted = nullptr;                              // outcome: this,
     Failure failure{};                                        // or this; for a close neither when it is drained
     boost::asio::execution_context const* context = nullptr;  // where its handler runs
@@ -53,8 +55,10 @@ struct Waiter {
     boost::intrusive::list_member_hook<> in_line{};
     boost::intrusive::set_member_hook<> by_deadline{};
 
-    /// One in line, for a resource.
-    bool wants_resource() const noexcept { return place == Place::connecting || place == Place::waiting; }
+    /// One in line, or for whom a resource is being prepared.
+    bool wants_resource() const noexcept {
+        return place == Place::connecting || place == Place::waiting || place == Place::preparing;
+    }
 
     /// Lets go of the pool's executor, if it is of that context, which is shutting down, or of any.
     virtual void leave_pool_executor(boost::asio::execution_context const* /*of*/) noexcept {}

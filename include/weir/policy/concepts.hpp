@@ -7,6 +7,7 @@
 #include <weir/policy/idle.hpp>
 #include <weir/policy/observer.hpp>
 #include <weir/policy/sizing.hpp>
+#include <weir/policy/upkeep.hpp>
 
 namespace weir {
 
@@ -47,6 +48,18 @@ concept IdlePolicy = Policy<P> && std::copyable<P> && requires(P const& p, IdleF
     { p.keep(facts) } noexcept -> std::same_as<Keep>;
     { p.keeps_all() } noexcept -> std::same_as<bool>;
     { p.expires_after() } noexcept -> std::same_as<std::chrono::steady_clock::duration>;
+};
+
+/// What is retired, checked and reported: asked once, when the pool is made.
+/// ```
+/// struct HourAtMost {
+///     using policy_slot = weir::slot::Upkeep;
+///     constexpr weir::UpkeepRules rules() const noexcept { return {.max_age = std::chrono::hours{1}}; }
+/// };
+/// ```
+template <class P>
+concept UpkeepPolicy = Policy<P> && std::copyable<P> && requires(P const& p) {
+    { p.rules() } noexcept -> std::same_as<UpkeepRules>;
 };
 
 /// Who is told; see `Silent` for what each function means. All nine must be there, and `noexcept`.
