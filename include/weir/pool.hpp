@@ -88,32 +88,23 @@ public:
     /// - Errc::timed_out: the time is up; the text says what the pool was busy with;
     /// - Errc::too_many_waiters: `max_waiters` others wait already;
     /// and what the connector threw, or the error it returned, when the connect that was started for this call failed.
-    Lease<Conn> acquire(Setting const& = {}) {
-        if (auto lease = core_->take(detail::Where::here)) return lease;
-        detail::Failure failure;
-        auto lease = core_->acquire(detail::after(now(), core_->options().wait.timeout), failure);
-        if (!lease) raise(failure);
-        return lease;
-    }
+    Lease<Conn> acquire() { return acquire_as({}); }
+    Lease<Conn> acquire(Setting const& setting) { return acquire_as(wish(setting)); }
 
     /// Lends an idle one, or says `Errc::exhausted`. Never waits, never connects on this thread; when there is room it
     /// has one opened in the background, so that a later try can succeed.
-    result<Lease<Conn>> try_acquire(Setting const& = {}) {
-        if (auto lease = core_->take(detail::Where::on_worker)) return lease;
-        detail::Failure failure;
-        return answer(core_->try_acquire(failure), failure);
-    }
+    result<Lease<Conn>> try_acquire() { return try_acquire_as({}); }
+    result<Lease<Conn>> try_acquire(Setting const& setting) { return try_acquire_as(wish(setting)); }
 
     /// As `acquire`, with a time of its own and errors as codes. With none left an idle one is still lent. Exceptions
     /// of the connector that are no `system_error` leave as exceptions.
-    result<Lease<Conn>> try_acquire_for(duration wait, Setting const& setting = {}) {
+    result<Lease<Conn>> try_acquire_for(duration wait) { return try_acquire_until(detail::after(now(), wait)); }
+    result<Lease<Conn>> try_acquire_for(duration wait, Setting const& setting) {
         return try_acquire_until(detail::after(now(), wait), setting);
     }
-
-    result<Lease<Conn>> try_acquire_until(time_point deadline, Setting const& = {}) {
-        if (auto lease = core_->take(detail::Where::here)) return lease;
-        detail::Failure failure;
-        return answer(core_->acquire(deadline, failure), failure);
+    result<Lease<Conn>> try_acquire_until(time_point deadline) { return try_acquire_until_as(deadline, {}); }
+    result<Lease<Conn>> try_acquire_until(time_point deadline, Setting const& setting) {
+        return try_acquire_until_as(deadline, wish(setting));
     }
 
     /// Waits for a resource and lends it.
@@ -133,7 +124,7 @@ public:
     /// A completion that is destroyed uncalled gives its lease back. The pool may be destroyed while this is
     /// outstanding. The time counts from when the operation is launched.
     template <class Token = boost::asio::deferred_t>
-        requires(!std::is_same_v<std::decay_t<Token>, Setting>)
+        requires(!std::is_convertible_v<Token, Setting const&>)
     auto async_acquire(Token&& token = {}) {
         return async_acquire_for(core_->options().wait.timeout, std::forward<Token>(token));
     }
@@ -144,14 +135,15 @@ public:
 
     /// As `async_acquire`, with a time of its own.
     template <class Token = boost::asio::deferred_t>
-        requires(!std::is_same_v<std::decay_t<Token>, Setting>)
+        requires(!std::is_convertible_v<Token, Setting const&>)
     auto async_acquire_for(duration wait, Token&& token = {}) {
-        return async_acquire_for(wait, Setting{}, std::forward<Token>(token));
+        return boost::asio::async_initiate<Token, void(boost::system::error_code, Lease<Conn>)>(
+            AcquireInitiation<NoSetting>{core_, wait, {}}, token);
     }
     template <class Token = boost::asio::deferred_t>
-    auto async_acquire_for(duration wait, Setting const&, Token&& token = {}) {
+    auto async_acquire_for(duration wait, Setting const& setting, Token&& token = {}) {
         return boost::asio::async_initiate<Token, void(boost::system::error_code, Lease<Conn>)>(
-            AcquireInitiation{core_, wait}, token);
+            AcquireInitiation<Setting>{core_, wait, setting}, token);
     }
 
     /// All that are idle now, the next to be lent first.
@@ -255,6 +247,32 @@ public:
     executor_type get_executor() const noexcept { return core_->executor().get(); }
 
 private:
+    static detail::Wish wish(NoSetting const&) noexcept { return {}; }
+    template <class S>
+    static detail::Wish wish(S const& setting) {
+        return {&setting, Set::Settings::bucket_of(setting)};
+    }
+
+    Lease<Conn> acquire_as(detail::Wish const& wish) {
+        if (auto lease = core_->take(wish, detail::Where::here)) return lease;
+        detail::Failure failure;
+        auto lease = core_->acquire(wish, detail::after(now(), core_->options().wait.timeout), failure);
+        if (!lease) raise(failure);
+        return lease;
+    }
+
+    result<Lease<Conn>> try_acquire_as(detail::Wish const& wish) {
+        if (auto lease = core_->take(wish, detail::Where::on_worker)) return lease;
+        detail::Failure failure;
+        return answer(core_->try_acquire(wish, failure), failure);
+    }
+
+    result<Lease<Conn>> try_acquire_until_as(time_point deadline, detail::Wish const& wish) {
+        if (auto lease = core_->take(wish, detail::Where::here)) return lease;
+        detail::Failure failure;
+        return answer(core_->acquire(wish, deadline, failure), failure);
+    }
+
     static time_point now() noexcept { return std::chrono::steady_clock::now(); }
 
     static executor_type checked(executor_type executor) {
@@ -309,19 +327,21 @@ private:
     };
 
     // Kept by deferred operations, which may be launched after the pool has gone.
+    template <class S>
     struct AcquireInitiation {
         std::shared_ptr<Core> core;
         duration wait;
+        S setting;
 
         template <class Handler>
         void operator()(Handler&& handler) const {
             using Plain = std::decay_t<Handler>;
-            if (auto lease = core->take(detail::Where::on_worker))
+            if (auto lease = core->take(wish(setting), detail::Where::on_worker))
                 return detail::complete_now(*core, Plain{std::forward<Handler>(handler)}, boost::system::error_code{},
                                             std::move(lease));
-            detail::AsyncWaiter<Core, Plain, LeaseResult>::start(
-                core, Plain{std::forward<Handler>(handler)}, detail::after(now(), wait),
-                [](Core& c, detail::Waiter& waiter) { return c.join(waiter); });
+            detail::AsyncWaiter<Core, Plain, LeaseResult, S>::start(
+                core, Plain{std::forward<Handler>(handler)}, detail::after(now(), wait), setting,
+                [](Core& c, detail::Waiter& waiter, S const& kept) { return c.join(waiter, wish(kept)); });
         }
     };
 
@@ -333,9 +353,9 @@ private:
         template <class Handler>
         void operator()(Handler&& handler) const {
             using Plain = std::decay_t<Handler>;
-            detail::AsyncWaiter<Core, Plain, ResizeResult>::start(
-                core, Plain{std::forward<Handler>(handler)}, detail::after(now(), wait),
-                [size = high](Core& c, detail::Waiter& waiter) { return c.resize(size, waiter); });
+            detail::AsyncWaiter<Core, Plain, ResizeResult, std::size_t>::start(
+                core, Plain{std::forward<Handler>(handler)}, detail::after(now(), wait), high,
+                [](Core& c, detail::Waiter& waiter, std::size_t size) { return c.resize(size, waiter); });
         }
     };
 
@@ -346,13 +366,13 @@ private:
         template <class Handler>
         void operator()(Handler&& handler) const {
             using Plain = std::decay_t<Handler>;
-            detail::AsyncWaiter<Core, Plain, EndResult>::start(core, Plain{std::forward<Handler>(handler)},
-                                                               detail::after(now(), wait),
-                                                               [](Core& c, detail::Waiter& waiter) {
-                                                                   c.close(detail::Where::on_worker);
-                                                                   c.await_end(waiter);
-                                                                   return true;
-                                                               });
+            detail::AsyncWaiter<Core, Plain, EndResult, NoSetting>::start(
+                core, Plain{std::forward<Handler>(handler)}, detail::after(now(), wait), {},
+                [](Core& c, detail::Waiter& waiter, NoSetting) {
+                    c.close(detail::Where::on_worker);
+                    c.await_end(waiter);
+                    return true;
+                });
         }
     };
 

@@ -2,7 +2,7 @@
 // Who gets what: every decision of a pool.
 
 #include <weir/detail/answer.hpp>
-#include <weir/detail/capacity.hpp>
+#include <weir/detail/rounds.hpp>
 
 namespace weir::detail {
 
@@ -12,8 +12,8 @@ enum class Holder { token, thread };
 /// Decides under the mutex and acts never: it opens nothing, closes nothing and calls nobody. What is to be done
 /// stands in `Orders`, for the core to carry out when the mutex is free.
 template <class Conn, class P>
-class Arbiter : public Capacity<Conn, P> {
-    using Base = Capacity<Conn, P>;
+class Arbiter : public Rounds<Conn, P> {
+    using Base = Rounds<Conn, P>;
     using typename Base::Lock;
 
 public:
@@ -27,7 +27,15 @@ public:
     // ---- The fast paths: no lock, no allocation, no shared counter. ------------------------------------------------
 
     /// An idle one, or nullptr. It may be over its time: `is_fresh` tells.
-    SlotBase* pop() noexcept { return this->store_.pop(); }
+    SlotBase* pop(Wish const& wish) noexcept {
+        if constexpr (P::has_settings)
+            return this->store_.pop(wish.bucket);
+        else
+            return this->store_.pop();
+    }
+
+    /// Whether that is what is wished for: others may share its bucket.
+    bool suits(SlotBase const& slot, Wish const& wish) const { return this->has_just(slot, wish); }
 
     bool is_fresh(SlotBase const& slot) const noexcept {
         if constexpr (P::has_upkeep)
@@ -62,13 +70,13 @@ public:
 
     /// Looks at an idle one that may be over its time, or may have to be checked: lends it, has it closed, or leaves it
     /// to `ask`.
-    bool accept_stale(SlotBase& slot, Orders& orders) noexcept {
+    bool accept_stale(SlotBase& slot, Wish const& wish, Orders& orders) noexcept {
         auto const now = std::chrono::steady_clock::now();
         Lock const lock{*this, orders};
         if (this->closed_) {
             Base::begin_close(slot, Cause::drained, orders);
         } else if (this->accept(slot, now, orders)) {
-            if (!slot.chores.any()) {
+            if (!slot.chores.any() && this->has_just(slot, wish)) {
                 lend(slot);
                 return true;
             }
@@ -86,14 +94,15 @@ public:
         auto& queue = this->queue_;
         for (;;) {
             if (this->closed_) return Answer::closed;
-            if (SlotBase* const slot = this->pop_fresh(now, orders))
+            bool const may_open = queue.waiting() == 0 && this->has_room(now);
+            auto const search = may_open && manner != Manner::tries ? Search::suitable : Search::any;
+            if (SlotBase* const slot = this->pop_for(waiter, search, now, orders))
                 return lend_idle(waiter, *slot, manner, now, orders);
             if (!orders.close.empty()) return Answer::ask_again;  // there may be room when they are closed
-            bool const may_open = queue.waiting() == 0 && this->has_room(now);
             if (manner == Manner::tries) {
                 // One at a time: a connect in flight that nobody has claimed is for whoever tries next.
                 if (may_open && this->unclaimed() == 0)
-                    this->start_connect(nullptr, this->arena_.take(this->home_), now, orders);
+                    start_connect_for(waiter.wish, this->arena_.take(this->home_), now, orders);
                 return Answer::exhausted;
             }
             if (waiter.deadline <= now) {
@@ -106,22 +115,27 @@ public:
             }
             if (!may_open && told == Told::no) return Answer::would_wait;
 
+            // Rather than reset what has another setting one is opened, and he stands outside the line meanwhile.
+            bool const others_idle = P::has_settings && this->store_.size() > 0;
             // A connect that nobody has claimed is under way: he stands as one whose connect was started, and gets one of
             // his own should that one fail.
-            bool const adopts = manner == Manner::waits && may_open && this->unclaimed() > 0;
+            bool const adopts = manner == Manner::waits && may_open && !others_idle && this->unclaimed() > 0;
             SlotBase* const place = may_open && !adopts ? &this->arena_.take(this->home_) : nullptr;
             waiter.since = now;
             if (place && manner == Manner::connects_here) {
                 this->reserve(*place, now);
+                this->aim(*place, waiter.wish);
                 queue.number(waiter);
                 waiter.granted = place;
                 return Answer::connect_here;
             }
-            if (queue.empty() && !this->store_.shut_if_empty()) {
+            bool const aside = place && others_idle;
+            if (!aside && queue.empty() && !this->store_.shut_if_empty()) {
                 if (place) this->arena_.put(*place);
                 continue;  // something was parked since we looked
             }
-            queue.join(waiter, may_open ? Waiter::Place::connecting : Waiter::Place::waiting);
+            using Place = Waiter::Place;
+            queue.join(waiter, aside ? Place::preparing : may_open ? Place::connecting : Place::waiting);
             if (place) {
                 this->start_connect(&waiter, *place, now, orders);
             } else if (!adopts) {
@@ -143,7 +157,7 @@ public:
         Lock const lock{*this, orders};
         waiter.summoned = false;
         if (waiter.place == Waiter::Place::nowhere) return true;
-        SlotBase* const slot = this->pop_fresh(now, orders);
+        SlotBase* const slot = this->pop_for(waiter, Search::any, now, orders);
         if (!slot) {
             this->open_for_waiters(now, orders);  // what was parked for him may have been what he was owed
             return false;
@@ -181,71 +195,6 @@ public:
             fresh.push(*slot);
         }
         return fresh.reversed();
-    }
-
-    // ---- Time ------------------------------------------------------------------------------------------------------
-
-    /// What was due by `now` is done, and when to come again is in `orders.alarm`. Holds back the end of a close until
-    /// `unhold`.
-    void ring(time_point now, Orders& orders) noexcept {
-        Lock const lock{*this, orders};
-        this->alarm_at_ = time_point::max();
-        ++this->at_work_;
-        this->expire(now, orders);
-        this->overrun_operations(now, orders);
-        if (this->clock_.next_round() <= now) {
-            this->clock_.advance(now);
-            // Nothing to age any more? Then the clock stands: behind a gate that `settle_gate` shuts before anything is
-            // parked, or because those left stay for ever.
-            if (!this->clock_.ages(this->ledger_.live() > this->ledger_.low()) || !this->has_to_age()) {
-                this->clock_.stop();
-            } else {
-                this->clock_.next_round_in(this->clock_.period(), now);
-                orders.sweep = true;
-                this->start_checks(now, orders);
-            }
-        }
-    }
-
-    /// One round of maintenance: of those over their time the coldest, at most half of what is idle.
-    void sweep(Orders& orders) noexcept {
-        auto const now = std::chrono::steady_clock::now();
-        Lock const lock{*this, orders};
-        if (this->clock_.runs()) this->clock_.advance(now);
-        std::size_t most = this->store_.size() / 2;
-        if (most == 0) most = 1;
-        if constexpr (P::has_upkeep) most -= retire(Verdict::aged, Cause::age, most, now, orders);
-        if (this->ledger_.live() > this->ledger_.low()) {
-            std::size_t const spare = this->ledger_.live() - this->ledger_.low();
-            retire(Verdict::expired, Cause::idle, most < spare ? most : spare, now, orders);
-        }
-    }
-
-    /// Has what is due in a round, but for the sweep, done at once.
-    void check(Orders& orders) noexcept {
-        auto const now = std::chrono::steady_clock::now();
-        Lock const lock{*this, orders};
-        this->start_checks(now, orders);
-    }
-
-    /// A lease that is held for longer than it should be.
-    struct Overdue {
-        std::uint64_t id;
-        std::chrono::steady_clock::duration held;
-    };
-
-    /// One that has not been reported yet.
-    std::optional<Overdue> next_overdue() noexcept {
-        auto const now = std::chrono::steady_clock::now();
-        std::lock_guard const lock{this->mutex_};
-        auto const at = this->clock_.read(now);
-        std::optional<Overdue> found;
-        this->arena_.for_each([&](SlotBase& slot) {
-            if (found) return;
-            auto const held = this->clock_.report_overdue(slot, at);
-            if (held > held.zero()) found = {slot.id, held};
-        });
-        return found;
     }
 
     // ---- The end ---------------------------------------------------------------------------------------------------
@@ -354,6 +303,12 @@ public:
     void set_self(std::weak_ptr<void> const& self) noexcept { this->self_ = self; }
 
 private:
+    // For nobody in particular who wishes that.
+    void start_connect_for(Wish const& wish, SlotBase& place, time_point now, Orders& orders) noexcept {
+        this->start_connect(nullptr, place, now, orders);
+        this->aim(place, wish);
+    }
+
     Answer lend_idle(Waiter& waiter, SlotBase& slot, Manner manner, time_point now, Orders& orders) noexcept {
         if (!slot.chores.any() || waiter.prepares_here) {
             this->grant(waiter, slot);
@@ -367,18 +322,6 @@ private:
         this->queue_.join(waiter, Waiter::Place::preparing);
         this->start_preparation(&waiter, slot, now, orders);
         return Answer::in_line;
-    }
-
-    // How many of the coldest that deserve it, up to so many.
-    std::size_t retire(Verdict verdict, Cause cause, std::size_t most, time_point now, Orders& orders) noexcept {
-        auto const at = this->clock_.read(now);
-        Chain const cold =
-            this->store_.take_coldest(most, [&](SlotBase const& slot) { return this->judge(slot, at) == verdict; });
-        // What a full round leaves does not wait for the next one's time.
-        if (most > 0 && cold.size == most && this->clock_.runs())
-            this->clock_.next_round_in(this->clock_.period() / 8, now);
-        this->close_all(cold, cause, orders);
-        return cold.size;
     }
 
     std::size_t& holds(Holder holder) noexcept { return holder == Holder::token ? this->lifetimes_ : this->at_work_; }

@@ -7,12 +7,13 @@ namespace weir::detail {
 
 /// Where slots live: it grows in chunks, never moves a slot and never gives memory back before it dies.
 /// Guarded by the core's mutex.
-template <class Conn>
+template <class Place>
 class Arena {
 public:
     /// A slot nobody uses. Allocates when there is none, and throws `std::bad_alloc` when it cannot.
-    Slot<Conn>& take(Home<Conn>& home) {
-        if (SlotBase* free = free_.pop()) return static_cast<Slot<Conn>&>(*free);
+    template <class Home>
+    Place& take(Home& home) {
+        if (SlotBase* free = free_.pop()) return static_cast<Place&>(*free);
         return slots_.emplace_back(home);
     }
 
@@ -20,15 +21,15 @@ public:
 
     template <class Visit>
     void for_each(Visit visit) {
-        for (Slot<Conn>& slot : slots_) visit(slot);
+        for (Place& slot : slots_) visit(slot);
     }
     template <class Visit>
     void for_each(Visit visit) const {
-        for (Slot<Conn> const& slot : slots_) visit(slot);
+        for (Place const& slot : slots_) visit(slot);
     }
 
 private:
-    std::deque<Slot<Conn>> slots_;
+    std::deque<Place> slots_;
     Chain free_;
 };
 

@@ -77,16 +77,17 @@ void complete_now(Core const& core, Handler handler, Args... args) {
 /// It has exactly one owner at each moment: the line, or the `Visit` that was posted to the handler's executor. A
 /// cancellation reaches it through a link that both ends cut when they die, so that either may die first.
 ///
-/// `Result::of(core, waiter)` is the tuple that the handler is called with.
-template <class Core, class Handler, class Result>
+/// `Result::of(core, waiter)` is the tuple that the handler is called with. The payload is what the operation needs
+/// until its end.
+template <class Core, class Handler, class Result, class Payload>
 class AsyncWaiter final : public Waiter {
 public:
     using Executor = asio::associated_executor_t<Handler, asio::any_io_executor>;
     using Allocator = asio::associated_allocator_t<Handler>;
 
-    /// Makes one and has `enter(core, waiter)` put it in line; when that says no, it has its outcome and completes.
+    /// Makes one and has `enter(core, waiter, payload)` put it in line; when that says no, it has its outcome and completes.
     template <class Enter>
-    static void start(std::shared_ptr<Core> core, Handler handler, time_point deadline, Enter enter) {
+    static void start(std::shared_ptr<Core> core, Handler handler, time_point deadline, Payload payload, Enter enter) {
         auto const executor = executor_for(handler, *core);
         auto cancellation = asio::get_associated_cancellation_slot(handler);
         NodeAllocator allocator{asio::get_associated_allocator(handler)};
@@ -96,7 +97,8 @@ public:
 
         AsyncWaiter* const memory = NodeTraits::allocate(allocator, 1);
         try {
-            ::new (static_cast<void*>(memory)) AsyncWaiter{core, std::move(handler), executor, deadline};
+            ::new (static_cast<void*>(memory))
+                AsyncWaiter{core, std::move(handler), executor, deadline, std::move(payload)};
         } catch (...) {
             NodeTraits::deallocate(allocator, memory, 1);
             throw;
@@ -108,7 +110,7 @@ public:
             node->pool_work_.emplace(core->executor().get());
         }
         if (cancellation.is_connected()) node->canceller_ = &cancellation.template emplace<Canceller>(memory);
-        if (enter(*core, *node))
+        if (enter(*core, *node, node->payload_))
             static_cast<void>(node.release());  // the line's, and perhaps gone already
         else
             node.release()->end_at_once();
@@ -175,8 +177,12 @@ private:
         Owner node_;
     };
 
-    AsyncWaiter(std::shared_ptr<Core> core, Handler handler, Executor const& executor, time_point by)
-        : Waiter{Kind::handler, by}, core_{std::move(core)}, handler_{std::move(handler)}, work_{executor} {}
+    AsyncWaiter(std::shared_ptr<Core> core, Handler handler, Executor const& executor, time_point by, Payload payload)
+        : Waiter{Kind::handler, by},
+          core_{std::move(core)},
+          handler_{std::move(handler)},
+          work_{executor},
+          payload_{std::move(payload)} {}
     ~AsyncWaiter() = default;
 
     void complete() {
@@ -224,6 +230,7 @@ private:
     asio::executor_work_guard<Executor> work_;
     std::optional<asio::executor_work_guard<typename Core::Executor>> pool_work_{};
     Canceller* canceller_ = nullptr;
+    [[no_unique_address]] Payload payload_;
 };
 
 }  // namespace weir::detail

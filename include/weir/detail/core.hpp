@@ -35,7 +35,8 @@ public:
     template <class Connector>
     static std::shared_ptr<Core> make(Executor executor, Connector connector, Options options) {
         P::validate(options);
-        auto supply = std::make_unique<ConnectorSupply<Conn, Connector>>(std::move(connector));
+        auto supply =
+            std::make_unique<ConnectorSupply<Conn, Connector, typename P::Settings::Setting>>(std::move(connector));
         if (supply->checks == Shape::none) P::validate_unchecked(options);
         auto core = std::make_shared<Core>(std::move(executor), std::move(supply), std::move(options));
         core->begin();
@@ -47,23 +48,24 @@ public:
     // ---- Acquiring -------------------------------------------------------------------------------------------------
 
     /// An idle one, or an empty lease. One that is over its time is closed `stale`.
-    Lease<Conn> take(Where stale) noexcept {
-        SlotBase* const slot = this->arbiter_.pop();
+    Lease<Conn> take(Wish const& wish, Where stale) noexcept {
+        SlotBase* const slot = this->arbiter_.pop(wish);
         if (!slot) return {};
-        if (this->arbiter_.is_fresh(*slot)) [[likely]]
+        if (this->arbiter_.is_fresh(*slot) && this->arbiter_.suits(*slot, wish)) [[likely]]
             this->arbiter_.lend(*slot);
-        else if (!accept_stale(*slot, stale))
+        else if (!accept_stale(*slot, wish, stale))
             return {};
         return hand_over(*slot, {});
     }
 
     /// Waits as a thread. What failed stands in `failure`.
-    Lease<Conn> acquire(time_point deadline, Failure& failure) {
+    Lease<Conn> acquire(Wish const& wish, time_point deadline, Failure& failure) {
         SyncWaiter waiter{deadline};
+        waiter.wish = wish;
         waiter.since = P::is_observed ? std::chrono::steady_clock::now() : time_point{};
         Vigil* const vigil = vigil_.pays() ? &vigil_ : nullptr;
-        bool const plain = this->supply_->connects == Shape::plain;
-        waiter.prepares_here = this->prepares_plainly();
+        waiter.prepares_here = P::has_chores && this->prepares_plainly();
+        bool const plain = this->supply_->connects == Shape::plain && (!P::has_chores || waiter.prepares_here);
         Answer answer{};
         do {
             answer = ask(waiter, plain ? Manner::connects_here : Manner::waits, Where::here, vigil);
@@ -80,8 +82,9 @@ public:
     }
 
     /// Never waits. When there is room it has one opened for the next who tries.
-    Lease<Conn> try_acquire(Failure& failure) {
+    Lease<Conn> try_acquire(Wish const& wish, Failure& failure) {
         SyncWaiter nobody{time_point::max()};
+        nobody.wish = wish;
         nobody.prepares_here = this->prepares_plainly();
         Answer answer = ask(nobody, Manner::tries, Where::on_worker);
         if (answer == Answer::granted) answer = prepared(nobody);
@@ -92,7 +95,8 @@ public:
 
     /// Joins the line as a handler: true, and the waiter belongs to the line and may be gone already. Or has its
     /// outcome at once: false.
-    bool join(Waiter& waiter) {
+    bool join(Waiter& waiter, Wish const& wish) {
+        waiter.wish = wish;
         if constexpr (P::is_observed) waiter.since = std::chrono::steady_clock::now();
         Answer const answer = ask(waiter, Manner::waits, Where::on_worker);
         if (answer != Answer::granted && answer != Answer::in_line) waiter.failure.code = error_of(answer);
@@ -259,9 +263,9 @@ private:
     /// Whether the pool itself has called what runs here.
     bool is_inside() const { return Inside::of(identity()) || this->arbiter_.runs_a_task_here(); }
 
-    bool accept_stale(SlotBase& slot, Where where) noexcept {
+    bool accept_stale(SlotBase& slot, Wish const& wish, Where where) noexcept {
         Orders orders;
-        bool const lent = this->arbiter_.accept_stale(slot, orders);
+        bool const lent = this->arbiter_.accept_stale(slot, wish, orders);
         this->carry_out(std::move(orders), where);
         return lent;
     }
@@ -301,7 +305,7 @@ private:
 
     /// Does what is to be done to what was granted.
     Answer prepared(Waiter& waiter) noexcept {
-        if constexpr (P::has_upkeep) {
+        if constexpr (P::has_chores) {
             auto& slot = static_cast<Resource&>(*waiter.granted);
             if (slot.chores.any()) return this->prepare_here(waiter, slot);
         }

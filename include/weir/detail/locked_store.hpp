@@ -2,6 +2,7 @@
 // The idle stores under a mutex.
 
 #include <mutex>
+#include <optional>
 #include <utility>
 #include <weir/detail/slot.hpp>
 
@@ -32,6 +33,12 @@ public:
     std::size_t size() const noexcept {
         std::lock_guard const lock{mutex_};
         return slots_.size;
+    }
+
+    std::optional<std::chrono::steady_clock::rep> top_stamp() const noexcept {
+        std::lock_guard const lock{mutex_};
+        if (slots_.empty()) return std::nullopt;
+        return slots_.first->parked_at.load(std::memory_order_relaxed);
     }
 
     bool shut() const noexcept {
@@ -74,6 +81,13 @@ public:
 
     void put_back(SlotBase& slot) noexcept {
         latest_first([&] { insert_by_age(slots_, slot); });
+    }
+
+    /// The same, of those for one round of maintenance: at most half of what is here.
+    template <class Matches>
+    Chain take_round(std::size_t most, Matches matches) {
+        std::size_t const half = size() / 2 > 0 ? size() / 2 : 1;
+        return take_coldest(most < half ? most : half, matches);
     }
 
 private:

@@ -34,6 +34,12 @@ protected:
     void reserve(SlotBase& slot, time_point now) noexcept {
         ledger_.reserve();
         slot.refill = false;
+        slot.chores = {};
+        if constexpr (P::has_settings) {
+            slot.bucket = 0;
+            setting_of(slot).setting.reset();
+            setting_of(slot).target.reset();
+        }
         slot.keep = this->self_.lock();
         slot.id = ++this->last_id_;
         slot.generation = this->generation_;
@@ -45,10 +51,49 @@ protected:
     void start_connect(Waiter* owner, SlotBase& slot, time_point now, Orders& orders) noexcept {
         reserve(slot, now);
         slot.owner = owner;
-        if (owner) owner->attempt = &slot;
+        if (owner) {
+            owner->attempt = &slot;
+            aim(slot, owner->wish);
+        }
         begin_operation(slot, Operation::connecting, now);
-        ++serving_;
+        slot.in_line = !owner || owner->place != Waiter::Place::preparing;
+        if (slot.in_line) ++serving_;
         orders.connect.push(slot);
+    }
+
+    using SlotType = typename Base::SlotType;
+    using Setting = typename Base::Setting;
+
+    static SlotType& setting_of(SlotBase& slot) noexcept { return static_cast<SlotType&>(slot); }
+    static SlotType const& setting_of(SlotBase const& slot) noexcept { return static_cast<SlotType const&>(slot); }
+
+    static bool has_just(SlotBase const& slot, Wish const& wish) {
+        if constexpr (P::has_settings) {
+            if (slot.bucket != wish.bucket) return false;
+            return !wish.setting || *setting_of(slot).setting == *static_cast<Setting const*>(wish.setting);
+        }
+        return true;
+    }
+
+    /// Notes what is to be done to a slot for one who wishes that.
+    static void aim(SlotBase& slot, Wish const& wish) noexcept {
+        if constexpr (P::has_settings) {
+            slot.chores.reset = slot.chores.apply = false;
+            if (has_just(slot, wish)) return;
+            slot.chores.reset = slot.bucket != 0;
+            slot.chores.apply = wish.setting != nullptr;
+            set_target(setting_of(slot), static_cast<Setting const*>(wish.setting), wish.bucket);
+        }
+    }
+
+    static void set_target(SlotType& slot, Setting const* setting, std::size_t bucket) noexcept {
+        slot.target_bucket = static_cast<std::uint8_t>(bucket);
+        try {
+            slot.target.reset();
+            if (setting) slot.target = *setting;
+        } catch (...) {
+            // No memory for a copy: what cannot be applied fails when its turn comes.
+        }
     }
 
     /// Starts a connect for each in line who should have one, as far as there is room.
@@ -76,13 +121,29 @@ protected:
                ledger_.has_room();
     }
 
-    /// Opens in the background what `low` asks for.
-    void refill(time_point now, Orders& orders) noexcept {
+    /// Opens in the background what `low` asks for; in place of one that is closed, to be set as that one was.
+    void refill(SlotBase const* like, time_point now, Orders& orders) noexcept {
         while (wants_refill() && retry_.allows(ledger_.connecting(), now)) {
+            Late<P, std::optional<Setting>> again;  // `like` may be the place itself
+            std::size_t bucket = 0;
+            if constexpr (P::has_settings) {
+                if (like && like->bucket != 0) {
+                    again = setting_of(*like).setting;
+                    bucket = like->bucket;
+                } else if (like && setting_of(*like).target) {
+                    again = setting_of(*like).target;
+                    bucket = setting_of(*like).target_bucket;
+                }
+                like = nullptr;
+            }
             SlotBase* const place = take_place();
             if (!place) return;
             start_connect(nullptr, *place, now, orders);
             place->refill = true;
+            if constexpr (P::has_settings) {
+                place->chores.apply = again.has_value();
+                if (again) set_target(setting_of(*place), &*again, bucket);
+            }
             if (this->to_replace_ > 0) --this->to_replace_;
         }
     }
@@ -94,6 +155,7 @@ protected:
         this->to_replace_ =
             ledger_.live() >= ledger_.low() ? 0 : this->to_replace_ + (slot.cause == Cause::age ? 1 : 0);
         orders.close.push(slot);
+        if (wants_refill()) refill(&slot, std::chrono::steady_clock::now(), orders);
     }
 
     /// The resource, or the attempt, is none of those to look out for any more.
@@ -103,9 +165,11 @@ protected:
 
     /// The slot is open no more. Its core lives on at least as long as the caller holds it.
     void free(SlotBase& slot, Orders& orders) noexcept {
+        auto const now = std::chrono::steady_clock::now();
         slot.keep.reset();
         this->arena_.put(slot);
-        open_for_waiters(std::chrono::steady_clock::now(), orders);
+        open_for_waiters(now, orders);
+        if (wants_refill()) refill(&slot, now, orders);
     }
 
     void begin_operation(SlotBase& slot, Operation operation, time_point now) noexcept {
@@ -124,7 +188,7 @@ protected:
 
     /// An attempt is no longer one that the line counts on.
     void end_attempt(SlotBase& slot) noexcept {
-        --serving_;
+        if (std::exchange(slot.in_line, false)) --serving_;
         if (slot.owner) std::exchange(slot.owner, nullptr)->attempt = nullptr;
     }
 

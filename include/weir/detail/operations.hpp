@@ -99,7 +99,11 @@ protected:
     }
 
     /// Whether no hook that prepares a resource is awaitable.
-    bool prepares_plainly() const noexcept { return supply_->checks != Shape::awaitable; }
+    bool prepares_plainly() const noexcept {
+        for (Shape const shape : {supply_->checks, supply_->resets, supply_->applies})
+            if (shape == Shape::awaitable) return false;
+        return true;
+    }
 
     // ---- Returning -------------------------------------------------------------------------------------------------
 
@@ -231,11 +235,18 @@ private:
     }
 
     Shape shape_of(Chore chore) const noexcept {
-        static_cast<void>(chore);
-        return supply_->checks;
+        return chore == Chore::check ? supply_->checks : chore == Chore::reset ? supply_->resets : supply_->applies;
     }
 
     boost::asio::awaitable<void> chore_task(Resource& slot) {
+        switch (slot.chores.next()) {
+            case Chore::check: return check_task(slot);
+            case Chore::reset: return supply_->async_reset(*slot.conn());
+            default: return supply_->async_apply(slot);
+        }
+    }
+
+    boost::asio::awaitable<void> check_task(Resource& slot) {
         bool const fit = co_await supply_->async_check(*slot.conn());
         if (!fit) throw boost::system::system_error{Errc::connect_failed};
     }
@@ -248,7 +259,15 @@ private:
     Failure do_chore(Resource& slot) noexcept {
         Inside const inside{this->identity()};
         try {
-            if (!supply_->check(*slot.conn())) return {Errc::connect_failed, {}};
+            switch (slot.chores.next()) {
+                case Chore::check: return supply_->check(*slot.conn()) ? Failure{} : Failure{Errc::connect_failed, {}};
+                case Chore::reset:
+                    // What cannot be reset must not be lent with what somebody else has set.
+                    if (supply_->resets == Shape::none) return {Errc::connect_failed, {}};
+                    supply_->reset(*slot.conn());
+                    break;
+                default: supply_->apply(slot);
+            }
         } catch (...) {
             return Failure::current();
         }

@@ -8,6 +8,9 @@ namespace weir::detail {
 /// Whether those who want to know what is about to happen have been told.
 enum class Told { no, yes };
 
+/// Which idle ones are looked for: those that suit, or, rather than none, any.
+enum class Search { suitable, any };
+
 /// Where a resource that nobody holds comes from.
 enum class From { lease, connector };
 
@@ -47,8 +50,24 @@ protected:
             this->begin_close(slot, verdict == Verdict::aged ? Cause::age : Cause::idle, orders);
             return false;
         }
-        if constexpr (P::has_upkeep) slot.chores.check = verdict == Verdict::unchecked;
+        if constexpr (P::has_chores) slot.chores = {.check = verdict == Verdict::unchecked};
         return true;
+    }
+
+    /// The same for one waiter: the idle one that suits him best, in the order of rules 1 and 2.
+    SlotBase* pop_for(Waiter const& waiter, Search search, time_point now, Orders& orders) noexcept {
+        if constexpr (P::has_settings) {
+            for (;;) {
+                SlotBase* slot = waiter.wish.setting ? take_match(waiter.wish) : nullptr;
+                if (!slot) slot = search == Search::any ? store_.pop() : store_.pop(0);
+                if (!slot) return nullptr;
+                if (!accept(*slot, now, orders)) continue;
+                this->aim(*slot, waiter.wish);
+                return slot;
+            }
+        } else {
+            return pop_fresh(now, orders);
+        }
     }
 
     Verdict judge(SlotBase const& slot, std::chrono::steady_clock::rep at) const noexcept {
@@ -116,7 +135,7 @@ protected:
     void attempt_failed(Waiter& waiter, Failure const& failure, time_point now, Orders& orders) noexcept {
         if (closed_) return dismiss(waiter, {Errc::closed, {}}, orders);
         if (!P::retries || !ledger_.may_wait(queue_.waiting())) return dismiss(waiter, failure, orders);
-        hold_back(waiter, now);
+        seek(waiter, now, orders);
     }
 
     /// His own connect is not in flight any more, and another may not be started now.
@@ -133,7 +152,7 @@ protected:
         hold_back(waiter, now);
         // With patience `attend` sees to what is idle.
         while (patience_ == patience_.zero() && !queue_.empty() && !store_.shut_if_empty())
-            if (SlotBase* const slot = pop_fresh(now, orders)) serve_front(*slot, now, orders);
+            if (SlotBase* const slot = pop_fresh(now, orders)) serve_next(*slot, now, orders);
         this->open_for_waiters(now, orders);
     }
 
@@ -171,8 +190,26 @@ protected:
     }
 
     /// Gives a resource to the one who is next, or has it prepared for him first.
-    void serve_front(SlotBase& slot, time_point now, Orders& orders) noexcept {
-        Waiter& waiter = queue_.front();
+    void serve_next(SlotBase& slot, time_point now, Orders& orders) noexcept {
+        Waiter& waiter = next_for(slot);
+        this->aim(slot, waiter.wish);
+        give(waiter, slot, now, orders);
+    }
+
+    /// The first who wants just what this has, unless somebody before him has been passed over too often. Else the first.
+    Waiter& next_for(SlotBase const& slot) noexcept {
+        if constexpr (P::has_settings) {
+            constexpr unsigned too_often = 8;
+            if (queue_.front().passed_over < too_often)
+                if (Waiter* const just =
+                        queue_.pass_to([&](Waiter const& waiter) { return this->has_just(slot, waiter.wish); }))
+                    return *just;
+        }
+        return queue_.front();
+    }
+
+    /// Gives a resource to this one, when what is to be done to it is done.
+    void give(Waiter& waiter, SlotBase& slot, time_point now, Orders& orders) noexcept {
         if (slot.chores.any() && !waiter.prepares_here) {
             queue_.move(waiter, Waiter::Place::preparing);
             return start_preparation(&waiter, slot, now, orders);
@@ -195,7 +232,7 @@ protected:
         if constexpr (P::has_upkeep)
             if (clock_.is_worn(slot, clock_.read(now))) return close_slot(slot, Cause::age, orders);
         if (anyone && !is_patient(queue_.front(), now)) {
-            serve_front(slot, now, orders);
+            serve_next(slot, now, orders);
             return Fate::served;
         }
         if (!anyone) {
@@ -245,6 +282,21 @@ protected:
     }
 
 private:
+    // Takes out of its bucket the latest that has just that setting, and leaves the order of the others alone.
+    SlotBase* take_match(Wish const& wish) noexcept {
+        Chain all = store_.pop_all(wish.bucket);
+        Chain others;
+        SlotBase* found = nullptr;
+        while (SlotBase* const slot = all.pop()) {
+            if (!found && this->has_just(*slot, wish))
+                found = slot;
+            else
+                others.push(*slot);
+        }
+        while (SlotBase* const slot = others.pop()) store_.push_behind_gate(*slot);
+        return found;
+    }
+
     Fate close_slot(SlotBase& slot, Cause cause, Orders& orders) noexcept {
         this->begin_close(slot, cause, orders);
         return Fate::closing;

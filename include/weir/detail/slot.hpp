@@ -9,6 +9,7 @@
 #include <exception>
 #include <memory>
 #include <new>
+#include <optional>
 #include <utility>
 #include <weir/detail/config.hpp>
 #include <weir/detail/job.hpp>
@@ -57,6 +58,7 @@ struct alignas(cache_line) SlotBase {
     int uncaught_when_lent = 0;                                // for Drop policies that ask
     std::uint32_t generation = 0;                              // of the pool when it was opened
     Cause cause = Cause::drained;                              // while closing: why
+    std::uint8_t bucket = 0;                                   // of its setting; 0: it has none
 
     // Where there is upkeep. Times are of the pool's `AgeClock`.
     std::atomic<std::chrono::steady_clock::rep> dies_at{std::chrono::steady_clock::duration::max().count()};
@@ -70,6 +72,7 @@ struct alignas(cache_line) SlotBase {
     bool sealed = false;           // was idle when the pool closed
     bool filled = false;           // an awaitable connector has put a resource here
     bool refill = false;           // is opened for nobody, to have enough
+    bool in_line = false;          // its connect is one that the line counts on
     bool in_place = false;         // is checked in the background: goes back to where it lay
     Chores chores{};               // before it is lent
     Waiter* owner = nullptr;       // the acquire that it is opened or prepared for, if it still waits
@@ -102,7 +105,7 @@ protected:
 };
 
 template <class Conn>
-struct Slot final : SlotBase {
+struct Slot : SlotBase {
     explicit Slot(Home<Conn>& h) noexcept : home{&h} {}
 
     Home<Conn>* const home;
@@ -194,5 +197,15 @@ inline void insert_by_age(Chain& chain, SlotBase& slot) noexcept {
         chain.first = &slot;
     ++chain.size;
 }
+
+/// One in a pool with settings.
+template <class Conn, class Setting>
+struct SettingSlot final : Slot<Conn> {
+    using Slot<Conn>::Slot;
+
+    std::optional<Setting> setting{};  // what was applied to the resource
+    std::optional<Setting> target{};   // what is to be
+    std::uint8_t target_bucket = 0;
+};
 
 }  // namespace weir::detail

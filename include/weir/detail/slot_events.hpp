@@ -75,9 +75,7 @@ public:
         if (this->end_operation(slot, orders)) {
             Waiter* const owner = slot.owner;
             this->end_attempt(slot);
-            Fate const fate = this->settle_slot(slot, From::connector, Told::yes, now, orders);
-            // One too many by now: who has no other waits on.
-            if (fate == Fate::closing && owner && owner->wants_resource()) this->hold_back(*owner, now);
+            settle_new(owner, slot, now, orders);
         } else {
             this->begin_close(slot, Cause::unhealthy, orders);
         }
@@ -120,12 +118,7 @@ public:
         if (slot.chores.any() && !this->closed_) return this->start_preparation(owner, slot, now, orders);
         slot.chores = {};
         if (slot.in_place) --this->checking_;
-        if (owner && is_lendable(slot)) {
-            this->take_out(*owner, now);
-            this->grant(*owner, slot);
-            this->summon(*owner, orders);
-            return;
-        }
+        if (owner && is_lendable(slot)) return this->give(*owner, slot, now, orders);
         this->settle_slot(slot, From::lease, Told::yes, now, orders);
         if (owner) this->seek(*owner, now, orders);
         this->start_checks(now, orders);
@@ -190,6 +183,19 @@ protected:
     ~SlotEvents() = default;
 
 private:
+    /// What was opened for somebody in particular is his; anything else is for whoever is next.
+    void settle_new(Waiter* owner, SlotBase& slot, time_point now, Orders& orders) noexcept {
+        bool const may_stay = !this->closed_ && this->ledger_.surplus() == 0;
+        if (may_stay && owner && (slot.chores.any() || owner->place == Waiter::Place::preparing))
+            return this->give(*owner, slot, now, orders);
+        if (may_stay && !owner && slot.chores.any() && this->queue_.empty())
+            return this->start_preparation(nullptr, slot, now, orders);
+        slot.chores = {};
+        Fate const fate = this->settle_slot(slot, From::connector, Told::yes, now, orders);
+        // One too many by now: who has no other waits on.
+        if (fate == Fate::closing && owner && owner->wants_resource()) this->seek(*owner, now, orders);
+    }
+
     /// Whether it may be lent now that it has been prepared.
     bool is_lendable(SlotBase const& slot) const noexcept {
         return !this->closed_ && slot.generation == this->generation_ && this->ledger_.surplus() == 0;
@@ -198,6 +204,19 @@ private:
     void note_done(SlotBase& slot, Chore chore, time_point now) noexcept {
         slot.chores.done();
         if (chore == Chore::check) this->clock_.checked(slot, now);
+        if constexpr (P::has_settings) {
+            auto& set = this->setting_of(slot);
+            if (chore == Chore::reset) {
+                set.setting.reset();
+                slot.bucket = 0;
+                ++this->ledger_.counts.settings_reset;
+            } else if (chore == Chore::apply) {
+                set.setting.swap(set.target);
+                set.target.reset();
+                slot.bucket = set.target_bucket;
+                ++this->ledger_.counts.settings_applied;
+            }
+        }
     }
 
     Answer accept_here(Waiter const& waiter, SlotBase& slot, time_point now, Orders& orders) noexcept {
@@ -219,7 +238,7 @@ private:
             this->begin_close(slot, Cause::excess, orders);
             return Answer::ask_again;
         }
-        lend(slot);
+        if (!slot.chores.any()) lend(slot);
         return Answer::granted;
     }
 };

@@ -6,6 +6,7 @@
 #include <condition_variable>
 #include <mutex>
 #include <optional>
+#include <type_traits>
 #include <utility>
 #include <weir/connector.hpp>
 #include <weir/detail/age_clock.hpp>
@@ -46,6 +47,8 @@ public:
 
 protected:
     using Options = typename P::Options;
+    using Setting = typename P::Settings::Setting;
+    using SlotType = std::conditional_t<P::has_settings, SettingSlot<Conn, Setting>, Slot<Conn>>;
 
     State(Home<Conn>& home, Options const& options)
         : home_{home},
@@ -81,7 +84,7 @@ protected:
                     boost::intrusive::constant_time_size<false>>>;
 
     // Read by the fast paths, hence first; the store's head is on a line of its own.
-    typename StoreOf<typename P::Store>::type store_;
+    typename BucketsOf<typename P::Store, P::Settings::buckets>::type store_;
     Home<Conn>& home_;
     typename P::Idle const idle_;
     std::chrono::steady_clock::duration const patience_;
@@ -90,7 +93,7 @@ protected:
     mutable std::mutex mutex_;  // protects all below; no user code runs under it but the pure functions of policies
     Ledger ledger_;
     Late<P, WaitQueue<>> queue_;
-    Arena<Conn> arena_;
+    Arena<SlotType> arena_;
     AgeClock<typename P::Clock> clock_;
     Retry retry_;
     Random random_ = Random::seeded();

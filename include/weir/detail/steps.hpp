@@ -64,7 +64,7 @@ protected:
 private:
     void finish(Orders& orders) noexcept {
         if (patience_ > patience_.zero()) attend(orders);
-        if (this->wants_refill()) this->refill(std::chrono::steady_clock::now(), orders);
+        if (this->wants_refill()) this->refill(nullptr, std::chrono::steady_clock::now(), orders);
         settle_gate(orders);
         tell_of_room(orders);
         settle_end(orders);
@@ -85,7 +85,7 @@ private:
         auto const now = std::chrono::steady_clock::now();
         while (!queue_.empty() && store_.size() > 0) {
             if (this->is_patient(queue_.front(), now)) return this->summon(queue_.front(), orders);
-            if (SlotBase* const slot = this->pop_fresh(now, orders)) this->serve_front(*slot, now, orders);
+            if (SlotBase* const slot = this->pop_fresh(now, orders)) this->serve_next(*slot, now, orders);
         }
     }
 

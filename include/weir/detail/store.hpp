@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstddef>
+#include <weir/detail/bucket_store.hpp>
 #include <weir/detail/locked_store.hpp>
 #include <weir/detail/tagged_stack.hpp>
 #include <weir/fwd.hpp>
@@ -22,5 +24,13 @@ template <>
 struct StoreOf<LockedQueue> {
     using type = LockedStore<Order::fifo>;
 };
+
+/// With a part for each of so many buckets of settings, if there are any.
+template <class P, std::size_t buckets>
+struct BucketsOf {
+    using type = BucketStore<typename StoreOf<P>::type, buckets + 1>;
+};
+template <class P>
+struct BucketsOf<P, 0> : StoreOf<P> {};
 
 }  // namespace weir::detail

@@ -6,10 +6,12 @@
 #include <boost/system/system_error.hpp>
 #include <concepts>
 #include <memory>
+#include <new>
 #include <type_traits>
 #include <utility>
 #include <weir/connector.hpp>
 #include <weir/detail/slot.hpp>
+#include <weir/policy/settings.hpp>
 
 namespace weir::detail {
 
@@ -69,6 +71,22 @@ template <class C, class Conn>
 constexpr bool has_check = requires(C& c, Conn& conn) {
     c.check(conn);
 };
+template <class C, class Conn>
+constexpr bool has_reset = requires(C& c, Conn& conn) {
+    c.reset(conn);
+};
+template <class C, class Conn, class Setting>
+constexpr bool has_apply = requires(C& c, Conn& conn, Setting const& setting) {
+    c.apply(conn, setting);
+};
+template <class C>
+constexpr bool names_reset = requires {
+    &C::reset;
+};
+template <class C>
+constexpr bool names_apply = requires {
+    &C::apply;
+};
 template <class C>
 constexpr bool names_check = requires {
     &C::check;
@@ -95,6 +113,8 @@ public:
 
     Shape connects = Shape::plain;
     Shape checks = Shape::none;
+    Shape resets = Shape::none;
+    Shape applies = Shape::none;
     Shape recycles = Shape::none;
     Shape closes = Shape::none;
     bool takes_context = false;
@@ -106,6 +126,12 @@ public:
     virtual bool check(Conn&) = 0;
     virtual boost::asio::awaitable<bool> async_check(Conn&) = 0;
 
+    virtual void reset(Conn&) = 0;
+    virtual boost::asio::awaitable<void> async_reset(Conn&) = 0;
+
+    virtual void apply(Slot<Conn>&) = 0;  // its target
+    virtual boost::asio::awaitable<void> async_apply(Slot<Conn>&) = 0;
+
     virtual bool recycle(Conn&) = 0;
     virtual boost::asio::awaitable<bool> async_recycle(Conn&) = 0;
 
@@ -113,7 +139,8 @@ public:
     virtual boost::asio::awaitable<void> async_close(Conn&) = 0;
 };
 
-template <class Conn, class Connector>
+/// `Setting` is `NoSetting` in a pool without settings: then `reset` and `apply` are never called, whatever they take.
+template <class Conn, class Connector, class Setting>
 class ConnectorSupply final : public Supply<Conn> {
     static_assert(
         is_connector<Connector>,
@@ -130,6 +157,11 @@ class ConnectorSupply final : public Supply<Conn> {
                   "this connector returns something else than the pool holds: it must return Conn, "
                   "boost::system::result<Conn>, or a boost::asio::awaitable of one of the two");
 
+    static constexpr bool with_settings = !std::same_as<Setting, NoSetting>;
+    static_assert(!with_settings || has_reset<Connector, Conn> || !names_reset<Connector>,
+                  "this connector has a reset that weir cannot call: write void reset(Conn&)");
+    static_assert(!with_settings || has_apply<Connector, Conn, Setting> || !names_apply<Connector>,
+                  "this connector has an apply that weir cannot call: write void apply(Conn&, Setting const&)");
     static_assert(has_check<Connector, Conn> || !names_check<Connector>,
                   "this connector has a check that weir cannot call: write bool check(Conn&)");
     static_assert(has_recycle<Connector, Conn> || !names_recycle<Connector>,
@@ -148,6 +180,13 @@ public:
             static_assert(std::convertible_to<Awaited_t<Checked>, bool>,
                           "check must return bool, or a boost::asio::awaitable<bool>: false closes the resource");
             this->checks = is_awaitable<Checked> ? Shape::awaitable : Shape::plain;
+        }
+        if constexpr (with_settings && has_reset<Connector, Conn>)
+            this->resets =
+                is_awaitable<decltype(connector_.reset(std::declval<Conn&>()))> ? Shape::awaitable : Shape::plain;
+        if constexpr (with_settings && has_apply<Connector, Conn, Setting>) {
+            using Applied = decltype(connector_.apply(std::declval<Conn&>(), std::declval<Setting const&>()));
+            this->applies = is_awaitable<Applied> ? Shape::awaitable : Shape::plain;
         }
         if constexpr (has_recycle<Connector, Conn>) {
             using Recycled = decltype(connector_.recycle(std::declval<Conn&>()));
@@ -197,6 +236,36 @@ public:
         co_return true;
     }
 
+    void reset(Conn& conn) override {
+        if constexpr (with_settings && has_reset<Connector, Conn>) {
+            if constexpr (!is_awaitable<decltype(connector_.reset(conn))>) connector_.reset(conn);
+        }
+    }
+
+    boost::asio::awaitable<void> async_reset(Conn& conn) override {
+        if constexpr (with_settings && has_reset<Connector, Conn>) {
+            if constexpr (is_awaitable<decltype(connector_.reset(conn))>) co_await connector_.reset(conn);
+        }
+        co_return;
+    }
+
+    void apply(Slot<Conn>& slot) override {
+        if constexpr (with_settings && has_apply<Connector, Conn, Setting>) {
+            auto const& setting = target_of(slot);
+            if constexpr (!is_awaitable<decltype(connector_.apply(*slot.conn(), setting))>)
+                connector_.apply(*slot.conn(), setting);
+        }
+    }
+
+    boost::asio::awaitable<void> async_apply(Slot<Conn>& slot) override {
+        if constexpr (with_settings && has_apply<Connector, Conn, Setting>) {
+            auto const& setting = target_of(slot);
+            if constexpr (is_awaitable<decltype(connector_.apply(*slot.conn(), setting))>)
+                co_await connector_.apply(*slot.conn(), setting);
+        }
+        co_return;
+    }
+
     bool recycle(Conn& conn) override {
         if constexpr (has_recycle<Connector, Conn>) {
             if constexpr (!is_awaitable<decltype(connector_.recycle(conn))>) return connector_.recycle(conn);
@@ -228,6 +297,12 @@ public:
     }
 
 private:
+    static Setting const& target_of(Slot<Conn>& slot) {
+        auto const& target = static_cast<SettingSlot<Conn, Setting>&>(slot).target;
+        if (!target) throw std::bad_alloc{};  // there was no memory for a copy of it
+        return *target;
+    }
+
     static void fill(Slot<Conn>& slot, Product&& product) {
         if constexpr (gives_result) {
             if (product.has_error()) throw boost::system::system_error{product.error()};

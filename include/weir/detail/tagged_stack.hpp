@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <weir/detail/config.hpp>
 #include <weir/detail/slot.hpp>
 #include <weir/detail/spin.hpp>
@@ -58,6 +59,13 @@ public:
 
     std::size_t size() const noexcept { return count(head_.load_high()); }
 
+    /// When the one on top was parked. A hint, as somebody may take it meanwhile.
+    std::optional<std::chrono::steady_clock::rep> top_stamp() const noexcept {
+        SlotBase const* const slot = top(head_.load());
+        if (!slot) return std::nullopt;
+        return slot->parked_at.load(std::memory_order_relaxed);
+    }
+
     bool shut() const noexcept { return (head_.load_high() & gate) != 0; }
 
     /// Shuts the gate; false, and nothing done, when a slot is parked.
@@ -107,6 +115,13 @@ public:
         Chain const taken = take_last(kept, most, matches);
         restore(kept);
         return taken;
+    }
+
+    /// The same, of those for one round of maintenance: at most half of what is here.
+    template <class Matches>
+    Chain take_round(std::size_t most, Matches matches) {
+        std::size_t const half = size() / 2 > 0 ? size() / 2 : 1;
+        return take_coldest(most < half ? most : half, matches);
     }
 
 private:

@@ -34,6 +34,14 @@ public:
         return waiting_.front().ticket < connecting_.front().ticket ? waiting_.front() : connecting_.front();
     }
 
+    /// The first in the order of their numbers who `matches`; those before him have been passed over. Linear.
+    template <class Matches>
+    Waiter* pass_to(Matches matches) noexcept {
+        Waiter* const found = walk([&](Waiter& waiter) { return matches(waiter); });
+        if (found) walk([&](Waiter& waiter) { return &waiter == found || (++waiter.passed_over, false); });
+        return found;
+    }
+
     /// The first that may not open now.
     Waiter& front_waiting() noexcept { return waiting_.front(); }
 
@@ -108,6 +116,19 @@ private:
     using Deadlines = boost::intrusive::multiset<
         Waiter, boost::intrusive::member_hook<Waiter, boost::intrusive::set_member_hook<>, &Waiter::by_deadline>,
         boost::intrusive::compare<ByDeadline>>;
+
+    // Through the whole line by number, until it is enough.
+    template <class Enough>
+    Waiter* walk(Enough enough) noexcept {
+        auto a = connecting_.begin();
+        auto b = waiting_.begin();
+        while (a != connecting_.end() || b != waiting_.end()) {
+            bool const first = b == waiting_.end() || (a != connecting_.end() && a->ticket < b->ticket);
+            Waiter& next = first ? *a++ : *b++;
+            if (enough(next)) return &next;
+        }
+        return nullptr;
+    }
 
     // Newcomers at the end, without a search.
     void insert(Waiter& waiter, Place place) noexcept {

@@ -11,6 +11,12 @@
 
 namespace weir::detail {
 
+/// The setting that an acquire asks for, or none. Whoever asks keeps it until he has his outcome.
+struct Wish {
+    void const* setting = nullptr;
+    std::size_t bucket = 0;
+};
+
 /// One in line. A node: on the stack of a sync acquire, or in memory of the handler's allocator.
 ///
 /// Guarded by the core's mutex while it is in line. Whoever takes it out of line (`claims` it) writes the outcome and
@@ -42,6 +48,8 @@ struct Waiter {
     time_point const deadline;
     time_point since{};
     std::uint64_t ticket = 0;  // its number in the order in which they asked
+    Wish wish{};
+    unsigned passed_over = 0;  // so many behind it were served before it
     Place place = Place::nowhere;
     bool waited = false;                                      // counted as a wait
     bool prepares_here = false;                               // calls hooks on its own thread

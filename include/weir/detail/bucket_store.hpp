@@ -1,0 +1,138 @@
+#pragma once
+// One store for each bucket of settings, and one for what has none.
+
+#include <array>
+#include <chrono>
+#include <cstddef>
+#include <weir/detail/slot.hpp>
+
+namespace weir::detail {
+
+/// Several stores with one gate: it is open when theirs are. Slots lie in the one that `bucket` names; 0 is for those
+/// without a setting.
+///
+/// The gates are shut one after the other, under the core's mutex. What is pushed meanwhile lies where the gate was
+/// open still, and is found by whoever shuts that one; those shut before are opened again when that fails.
+template <class Store, std::size_t N>
+class BucketStore {
+public:
+    bool push(SlotBase& slot) noexcept { return stores_[slot.bucket].push(slot); }
+    SlotBase* pop(std::size_t bucket) noexcept { return stores_[bucket].pop(); }
+    std::size_t size(std::size_t bucket) const noexcept { return stores_[bucket].size(); }
+
+    /// Of those without a setting, else of the others, the latest that came back.
+    SlotBase* pop() noexcept {
+        if (SlotBase* const plain = pop(0)) return plain;
+        for (;;) {
+            std::size_t const bucket = latest();
+            if (bucket == 0) return nullptr;
+            if (SlotBase* const slot = pop(bucket)) return slot;
+        }
+    }
+
+    std::size_t size() const noexcept {
+        std::size_t all = 0;
+        for (auto const& store : stores_) all += store.size();
+        return all;
+    }
+
+    bool shut() const noexcept { return stores_[0].shut(); }
+
+    bool shut_if_empty() noexcept {
+        bool const was_open = !shut();
+        for (auto& store : stores_) {
+            if (store.shut_if_empty()) continue;
+            if (was_open) open();
+            return false;
+        }
+        return true;
+    }
+
+    void open() noexcept {
+        for (auto& store : stores_) store.open();
+    }
+
+    Chain seal() noexcept {
+        return gather([](Store& store) { return store.seal(); });
+    }
+    Chain pop_all() noexcept {
+        return gather([](Store& store) { return store.pop_all(); });
+    }
+    /// All of one bucket.
+    Chain pop_all(std::size_t bucket) noexcept { return stores_[bucket].pop_all(); }
+
+    void push_behind_gate(SlotBase& slot) noexcept { stores_[slot.bucket].push_behind_gate(slot); }
+    void put_back(SlotBase& slot) noexcept { stores_[slot.bucket].put_back(slot); }
+
+    template <class Matches>
+    Chain take_coldest(std::size_t most, Matches matches) {
+        // Bucket by bucket: the coldest of each, one at a time from wherever it is coldest.
+        Chain taken;
+        while (taken.size < most) {
+            Chain one = coldest(matches);
+            SlotBase* const slot = one.pop();
+            if (!slot) break;
+            taken.push(*slot);
+        }
+        return taken.reversed();
+    }
+
+    /// At most half of each.
+    template <class Matches>
+    Chain take_round(std::size_t most, Matches matches) {
+        Chain all;
+        for (auto& store : stores_)
+            for (Chain part = store.take_round(most - all.size, matches); SlotBase* const slot = part.pop();)
+                all.push(*slot);
+        return all.reversed();
+    }
+
+private:
+    using rep = std::chrono::steady_clock::rep;
+
+    template <class Take>
+    Chain gather(Take take) noexcept {
+        Chain all;
+        for (std::size_t bucket = N; bucket-- > 0;)
+            for (Chain part = take(stores_[bucket]).reversed(); SlotBase* const slot = part.pop();) all.push(*slot);
+        return all;
+    }
+
+    // The bucket, but for 0, whose top came back last. 0: all are empty.
+    std::size_t latest() const noexcept {
+        std::size_t found = 0;
+        rep stamp = 0;
+        for (std::size_t bucket = 1; bucket < N; ++bucket) {
+            auto const top = stores_[bucket].top_stamp();
+            if (top && (found == 0 || *top > stamp)) {
+                found = bucket;
+                stamp = *top;
+            }
+        }
+        return found;
+    }
+
+    template <class Matches>
+    Chain coldest(Matches const& matches) {
+        SlotBase* candidate = nullptr;
+        for (auto& store : stores_) {
+            Chain one = store.take_coldest(1, matches);
+            SlotBase* const slot = one.pop();
+            if (!slot) continue;
+            SlotBase* warmer = slot;
+            if (!candidate || slot->parked_at.load(std::memory_order_relaxed) <
+                                  candidate->parked_at.load(std::memory_order_relaxed)) {
+                warmer = candidate;
+                candidate = slot;
+            }
+            if (warmer) put_back(*warmer);
+        }
+        Chain result;
+        if (candidate) result.push(*candidate);
+        return result;
+    }
+
+    std::array<Store, N> stores_;
+};
+
+}  // namespace weir::detail
