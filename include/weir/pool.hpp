@@ -87,6 +87,7 @@ public:
     /// - Errc::closed: the pool was closed, before or during the wait;
     /// - Errc::timed_out: the time is up; the text says what the pool was busy with;
     /// - Errc::too_many_waiters: `max_waiters` others wait already;
+    /// - Errc::shed: the waiting policy sheds load (`Codel`);
     /// and what the connector threw, or the error it returned, when the connect that was started for this call failed.
     Lease<Conn> acquire() { return acquire_as({}); }
     Lease<Conn> acquire(Setting const& setting) { return acquire_as(wish(setting)); }
@@ -118,6 +119,7 @@ public:
     /// - Errc::closed: the pool was closed, before or during the wait;
     /// - Errc::timed_out: the waiting policy's time is up;
     /// - Errc::too_many_waiters: `max_waiters` others wait already;
+    /// - Errc::shed: the waiting policy sheds load (`Codel`);
     /// - operation_aborted: cancelled (terminal, partial, total; nothing is lost);
     /// - the connector's error, or Errc::connect_failed for an exception that carries none.
     ///

@@ -26,6 +26,7 @@ struct Stats {
     std::uint64_t timed_out = 0;         ///< acquires that ended at their deadline
     std::uint64_t cancelled = 0;         ///< async acquires that were cancelled
     std::uint64_t rejected = 0;          ///< acquires refused because too many wait
+    std::uint64_t shed = 0;              ///< acquires that ended because the line stood; see `Codel`
     std::uint64_t connected = 0;         ///< resources opened
     std::uint64_t connect_failed = 0;    ///< attempts that failed
     std::uint64_t settings_applied = 0;  ///< hooks `apply` run

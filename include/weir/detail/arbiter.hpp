@@ -135,6 +135,7 @@ public:
                 continue;  // something was parked since we looked
             }
             using Place = Waiter::Place;
+            if (P::sheds && queue.waiting() == 0) this->overload_.begin(now);
             queue.join(waiter, aside ? Place::preparing : may_open ? Place::connecting : Place::waiting);
             if (place) {
                 this->start_connect(&waiter, *place, now, orders);

@@ -120,7 +120,7 @@ public:
         failure = std::move(waiter.failure);
         this->observe([&](auto& observer) {
             if (failure.code == Errc::timed_out) observer.timed_out();
-            if (failure.code == Errc::too_many_waiters) observer.rejected();
+            if (failure.code == Errc::too_many_waiters || failure.code == Errc::shed) observer.rejected();
         });
         return {};
     }

@@ -105,6 +105,7 @@ struct PolicySet {
 
     static constexpr bool is_observed = !std::same_as<Observer, Silent>;
     static constexpr bool retries = Connecting::retries;
+    static constexpr bool sheds = Waiting::sheds;
     static constexpr bool has_upkeep = !std::same_as<Upkeep, NoUpkeep>;
     static constexpr bool has_settings = Settings::buckets > 0;
     static constexpr bool has_chores = has_upkeep || has_settings;

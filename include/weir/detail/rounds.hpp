@@ -27,6 +27,7 @@ public:
         this->alarm_at_ = time_point::max();
         ++this->at_work_;
         this->expire(now, orders);
+        this->shed(now, orders);
         this->overrun_operations(now, orders);
         if (this->clock_.next_round() <= now) {
             this->clock_.advance(now);

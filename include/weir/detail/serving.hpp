@@ -131,6 +131,18 @@ protected:
         while (!queue_.empty() && queue_.front().deadline <= now) end(queue_.front());
     }
 
+    /// Those at the head of a standing line who have waited too long go.
+    void shed(time_point now, Orders& orders) noexcept {
+        if constexpr (P::sheds) {
+            while (queue_.waiting() > 0) {
+                Waiter& head = queue_.front_waiting();
+                if (!this->overload_.sheds(now - head.since, now)) return;
+                ++ledger_.counts.shed;
+                dismiss(head, {Errc::shed, {}}, orders);
+            }
+        }
+    }
+
     /// The attempt that was made for this one has come to nothing. Who need not fail for it waits on, where he stood.
     void attempt_failed(Waiter& waiter, Failure const& failure, time_point now, Orders& orders) noexcept {
         if (closed_) return dismiss(waiter, {Errc::closed, {}}, orders);
@@ -225,6 +237,7 @@ protected:
         bool const in_place = std::exchange(slot.in_place, false);
         if (closed_) return close_slot(slot, Cause::drained, orders);
         expire(now, orders);
+        shed(now, orders);
         bool const anyone = !queue_.empty();
         if (slot.generation != this->generation_ && (from == From::lease || !anyone))
             return close_slot(slot, Cause::stale, orders);

@@ -13,6 +13,7 @@
 #include <weir/detail/arena.hpp>
 #include <weir/detail/ledger.hpp>
 #include <weir/detail/orders.hpp>
+#include <weir/detail/overload.hpp>
 #include <weir/detail/policy_set.hpp>
 #include <weir/detail/retry.hpp>
 #include <weir/detail/store.hpp>
@@ -53,11 +54,12 @@ protected:
     State(Home<Conn>& home, Options const& options)
         : home_{home},
           idle_{options.idle},
-          patience_{options.wait.patience},
+          patience_{patience_of(options.wait)},
           timeout_{options.connect.timeout},
           ledger_{bounded(options.size.limits()), options.connect.max_concurrent},
           clock_{options.idle.expires_after(), options.upkeep.rules()},
-          retry_{retry_of(options.connect)} {}
+          retry_{retry_of(options.connect)},
+          overload_{overload_of(options.wait)} {}
     ~State() = default;
 
     static Limits bounded(Limits limits) noexcept {
@@ -65,6 +67,21 @@ protected:
         return limits;
     }
     static std::size_t bounded(std::size_t high) noexcept { return high < max_slots ? high : max_slots; }
+
+    template <class Waiting>
+    static std::chrono::steady_clock::duration patience_of(Waiting const& wait) noexcept {
+        if constexpr (P::sheds)
+            return {};
+        else
+            return wait.patience;
+    }
+    template <class Waiting>
+    static Overload overload_of(Waiting const& wait) noexcept {
+        if constexpr (P::sheds)
+            return {wait.target, wait.interval};
+        else
+            return {{}, {}};
+    }
 
     // Where a failed connect fails its acquire, nobody but the refill tries again by itself.
     template <class Connecting>
@@ -97,6 +114,7 @@ protected:
     AgeClock<typename P::Clock> clock_;
     Retry retry_;
     Random random_ = Random::seeded();
+    Overload overload_;
     InFlight in_flight_;            // operations in the order of their deadlines: all have the same time
     InFlight overrun_;              // those that are past it
     std::size_t serving_ = 0;       // connects in flight for the line, or for whoever comes

@@ -71,6 +71,7 @@ private:
         if (this->listeners_ > 0) this->news_.notify_all();
         time_point first = earlier(queue_.next_deadline(), clock_.next_round());
         if (!this->in_flight_.empty()) first = earlier(first, this->in_flight_.front().deadline);
+        if (P::sheds && queue_.waiting() > 0) first = earlier(first, this->overload_.next());
         if (waits_to_retry()) first = earlier(first, this->retry_.next());
         if (first < this->alarm_at_) this->alarm_at_ = orders.alarm = first;
     }

@@ -27,7 +27,7 @@ enum class Cause : std::uint8_t {
 /// - `connected`: how long opening took. `connect_failed`: the error of an attempt.
 /// - `acquired`: a resource was lent, after how long a wait (0 when it was idle). `released`: how long it was held.
 /// - `closed`: a resource is gone, and why.
-/// - `timed_out`, `rejected`: an acquire ended so.
+/// - `timed_out`, `rejected`: an acquire ended so; one that was shed was rejected, too.
 /// - `overdue`, `returned_overdue`: the id of a resource and how long it has been held.
 struct Silent {
     using policy_slot = slot::Observer;

@@ -10,6 +10,7 @@ namespace weir {
 /// First come, first served, for sync and async acquires alike.
 struct Fifo {
     using policy_slot = slot::Waiting;
+    static constexpr bool sheds = false;
 
     /// How long an acquire without a time of its own may take in all: waiting, opening, checking.
     std::chrono::steady_clock::duration timeout = std::chrono::seconds{30};
@@ -25,6 +26,31 @@ struct Fifo {
     constexpr void validate() const {
         if (timeout < timeout.zero()) throw std::invalid_argument{"weir: Fifo::timeout must not be negative"};
         if (patience < patience.zero()) throw std::invalid_argument{"weir: Fifo::patience must not be negative"};
+    }
+};
+
+/// First come, first served, until the line stands: then those who have waited too long fail with `Errc::shed`, and who
+/// is served is served in time.
+///
+/// Controlled delay, as server queues use it: when the head of the line has waited longer than `target` for a whole
+/// `interval`, whoever has waited for more than twice the target is shed when he comes to the head. That ends as soon
+/// as the line has been shorter again for a moment, or empty. Who is not made to wait is never shed.
+///
+/// Throws `std::invalid_argument` on construction of the pool when `timeout` is negative, or `target` or `interval` is
+/// not positive.
+struct Codel {
+    using policy_slot = slot::Waiting;
+    static constexpr bool sheds = true;
+
+    /// As that of `Fifo`.
+    std::chrono::steady_clock::duration timeout = std::chrono::seconds{30};
+    std::chrono::steady_clock::duration target = std::chrono::milliseconds{5};
+    std::chrono::steady_clock::duration interval = std::chrono::milliseconds{100};
+
+    constexpr void validate() const {
+        if (timeout < timeout.zero()) throw std::invalid_argument{"weir: Codel::timeout must not be negative"};
+        if (target <= target.zero()) throw std::invalid_argument{"weir: Codel::target must be positive"};
+        if (interval <= interval.zero()) throw std::invalid_argument{"weir: Codel::interval must be positive"};
     }
 };
 
