@@ -12,7 +12,7 @@ set(layers
     "core:       detail/core.hpp detail/operations.hpp detail/runner.hpp detail/async_waiter.hpp"
     "arbiter:    detail/arbiter.hpp detail/rounds.hpp detail/capacity.hpp detail/slot_events.hpp"
     "state:      detail/steps.hpp detail/serving.hpp detail/opening.hpp detail/state.hpp"
-    "services:   detail/supply.hpp detail/wait_queue.hpp detail/orders.hpp detail/ledger.hpp detail/policy_set.hpp"
+    "services:   detail/supply.hpp detail/wait_queue.hpp detail/orders.hpp detail/ledger.hpp detail/policy_set.hpp detail/report.hpp"
     "services:   detail/pool_executor.hpp detail/context_watch.hpp detail/lifetime_source.hpp"
     "stores:     detail/store.hpp detail/bucket_store.hpp detail/tagged_stack.hpp detail/locked_store.hpp detail/arena.hpp"
     "stores:     detail/age_clock.hpp detail/retry.hpp detail/random.hpp"

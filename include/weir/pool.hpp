@@ -5,6 +5,7 @@
 #include <boost/system/result.hpp>
 #include <chrono>
 #include <cstddef>
+#include <iosfwd>
 #include <memory>
 #include <optional>
 #include <stdexcept>
@@ -241,6 +242,11 @@ public:
 
     /// The latest attempt to open a resource that failed.
     std::optional<ConnectFailure> last_connect_failure() const { return core_->last_failure(); }
+
+    /// Writes, for an operator, what the pool is at and why nobody is being served, if that is so: limits, gauges,
+    /// counters, the oldest wait, the oldest leases (where there is an upkeep policy) and the last connect failure.
+    /// Takes the lock, but not while it writes.
+    void dump(std::ostream& out) const { detail::print(out, core_->report()); }
 
     /// A token that says when closing begins, and holds back its end.
     Lifetime lifetime() const { return core_->lifetime(); }

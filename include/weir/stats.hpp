@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <iosfwd>
 
 namespace weir {
 
@@ -45,6 +46,24 @@ struct Stats {
     // Sums.
     duration wait_time{};     ///< of all waits that have ended, whatever their outcome
     duration connect_time{};  ///< of all successful attempts
+
+    /// For people: three indented lines.
+    template <class Char, class Traits>
+    friend std::basic_ostream<Char, Traits>& operator<<(std::basic_ostream<Char, Traits>& out, Stats const& s) {
+        auto const ms = [](duration time) {
+            return std::chrono::duration_cast<std::chrono::milliseconds>(time).count();
+        };
+        return out << "  now: open " << s.open << " of " << s.high << " (connecting " << s.connecting << ", idle "
+                   << s.idle << ", leased " << s.leased << ", closing " << s.closing << "), waiting " << s.waiting
+                   << "\n  acquires: " << s.acquired << " served, " << s.waited << " waited (" << ms(s.wait_time)
+                   << " ms in all), " << s.timed_out << " timed out, " << s.cancelled << " cancelled, " << s.rejected
+                   << " rejected, " << s.shed << " shed\n  resources: " << s.connected << " opened ("
+                   << ms(s.connect_time) << " ms in all), " << s.connect_failed << " failed, " << s.settings_applied
+                   << " settings applied, " << s.settings_reset << " reset; closed: idle " << s.closed_idle << ", age "
+                   << s.closed_age << ", unhealthy " << s.closed_unhealthy << ", discarded " << s.closed_discarded
+                   << ", excess " << s.closed_excess << ", stale " << s.closed_stale << ", drained " << s.closed_drained
+                   << "; detached " << s.detached << '\n';
+    }
 };
 
 }  // namespace weir

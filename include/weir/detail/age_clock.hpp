@@ -134,6 +134,13 @@ public:
         return slot.lent_since.compare_exchange_strong(from, -from, std::memory_order_relaxed) ? held : duration{};
     }
 
+    /// How long one has been lent, or less than nothing when it is not. Where there is no upkeep nobody knows.
+    duration held(SlotBase const& slot, rep at) const noexcept {
+        rep const from = slot.lent_since.load(std::memory_order_relaxed);
+        rep const since = from < 0 ? -from : from;
+        return since == 0 ? duration{-1} : duration{at > since ? at - since : 0};
+    }
+
     void start(time_point now) noexcept {
         advance(now);
         started_ = now.time_since_epoch().count();

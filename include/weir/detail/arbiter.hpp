@@ -2,6 +2,7 @@
 // Who gets what: every decision of a pool.
 
 #include <weir/detail/answer.hpp>
+#include <weir/detail/report.hpp>
 #include <weir/detail/rounds.hpp>
 
 namespace weir::detail {
@@ -296,6 +297,29 @@ public:
         return this->ledger_.snapshot(this->store_.size(), this->queue_.waiting(), acquired);
     }
 
+    /// For an operator. Allocates, and walks all slots.
+    Report report() const {
+        Report report{.stats = stats()};
+        report.now = std::chrono::steady_clock::now();
+        std::lock_guard const lock{this->mutex_};
+        report.low = this->ledger_.low();
+        report.max_waiters = this->ledger_.max_waiters();
+        report.max_concurrent = this->ledger_.max_concurrent();
+        if (auto const since = this->queue_.oldest_wait()) report.oldest_wait = report.now - *since;
+        report.knows_leases = P::has_upkeep;
+        auto const at = this->clock_.read(report.now);
+        this->arena_.for_each([&](SlotBase const& slot) {
+            if (auto const age = this->clock_.held(slot, at); age >= age.zero())
+                keep_oldest(report.leases, {slot.id, age});
+        });
+        report.outdated = this->outdated_;
+        report.failure = this->last_failure_;
+        if (this->retry_.failing()) report.next_attempt = this->retry_.next() - report.now;
+        report.closed = this->closed_;
+        report.ended = this->ended_;
+        return report;
+    }
+
     std::optional<ConnectFailure> last_failure() const {
         std::lock_guard const lock{this->mutex_};
         return this->last_failure_;
@@ -304,6 +328,14 @@ public:
     void set_self(std::weak_ptr<void> const& self) noexcept { this->self_ = self; }
 
 private:
+    static void keep_oldest(std::vector<Report::Held>& oldest, Report::Held held) {
+        constexpr std::size_t a_few = 5;
+        auto at = oldest.begin();
+        while (at != oldest.end() && at->age >= held.age) ++at;
+        oldest.insert(at, held);
+        if (oldest.size() > a_few) oldest.pop_back();
+    }
+
     // For nobody in particular who wishes that.
     void start_connect_for(Wish const& wish, SlotBase& place, time_point now, Orders& orders) noexcept {
         this->start_connect(nullptr, place, now, orders);

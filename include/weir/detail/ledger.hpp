@@ -21,6 +21,8 @@ public:
     std::size_t low() const noexcept { return limits_.low < limits_.high ? limits_.low : limits_.high; }
     std::size_t high() const noexcept { return limits_.high; }
     bool eager() const noexcept { return limits_.eager; }
+    std::optional<std::size_t> max_waiters() const noexcept { return limits_.max_waiters; }
+    std::optional<std::size_t> max_concurrent() const noexcept { return max_concurrent_; }
     void set_high(std::size_t high) noexcept { limits_.high = high; }
     std::size_t open() const noexcept { return open_; }
     std::size_t connecting() const noexcept { return connecting_; }

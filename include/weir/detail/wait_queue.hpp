@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <iterator>
+#include <optional>
 #include <weir/detail/waiter.hpp>
 
 namespace weir::detail {
@@ -92,6 +93,11 @@ public:
 
     time_point next_deadline() const noexcept {
         return deadlines_.empty() ? time_point::max() : deadlines_.begin()->deadline;
+    }
+
+    /// Since when the first waits who may not open now.
+    std::optional<time_point> oldest_wait() const noexcept {
+        return waiting_.empty() ? std::nullopt : std::optional{waiting_.front().since};
     }
 
     /// One of those waiting for the end of a close, or nullptr.

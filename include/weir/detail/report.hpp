@@ -1,0 +1,91 @@
+#pragma once
+// What a pool tells an operator.
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+#include <weir/connector.hpp>
+#include <weir/stats.hpp>
+
+namespace weir::detail {
+
+/// What is known about a pool at one moment.
+struct Report {
+    using duration = std::chrono::steady_clock::duration;
+
+    struct Held {
+        std::uint64_t id;
+        duration age;
+    };
+
+    Stats stats{};
+    std::size_t low = 0;
+    std::optional<std::size_t> max_waiters{};
+    std::optional<std::size_t> max_concurrent{};
+    duration oldest_wait{};      // of those who wait
+    bool knows_leases = false;   // there is upkeep
+    std::vector<Held> leases{};  // the oldest first, a few
+    std::size_t outdated = 0;    // open, and of an older generation
+    std::optional<ConnectFailure> failure{};
+    std::optional<duration> next_attempt{};  // while attempts fail
+    std::chrono::steady_clock::time_point now{};
+    bool closed = false;
+    bool ended = false;
+};
+
+inline std::string in_words(std::chrono::steady_clock::duration time) {
+    auto const ms = std::chrono::duration_cast<std::chrono::milliseconds>(time).count();
+    if (ms < 10'000) return std::to_string(ms) + " ms";
+    if (ms < 600'000) return std::to_string(ms / 1'000) + " s";
+    return std::to_string(ms / 60'000) + " min";
+}
+
+/// Why nobody is being served, if that is so.
+inline std::string reason(Report const& r) {
+    Stats const& s = r.stats;
+    if (r.ended) return "The pool is closed, and all has ended.";
+    if (r.closed)
+        return "The pool is closing: it waits for " + std::to_string(s.leased) + " leased, " +
+               std::to_string(s.connecting) + " connecting and " + std::to_string(s.closing) +
+               " closing, and for whoever holds its lifetime.";
+    if (s.waiting == 0) return "Nobody waits.";
+    std::string const who = std::to_string(s.waiting) + (s.waiting == 1 ? " waits" : " wait") + ", the first for " +
+                            in_words(r.oldest_wait) + ": ";
+    if (s.high == 0) return who + "the pool is paused by resize(0).";
+    if (r.next_attempt)
+        return who + "connecting keeps failing, and the next attempt is " +
+               (s.connecting > 0 ? "under way." : "due in " + in_words(*r.next_attempt) + ".");
+    if (s.open > s.high)
+        return who + std::to_string(s.open - s.high) + " more are open than may be, and must come back first.";
+    if (r.max_concurrent && s.connecting >= *r.max_concurrent)
+        return who + "as many connects are in flight as max_concurrent allows (" + std::to_string(s.connecting) + ").";
+    if (s.leased >= s.high)
+        return who + "all " + std::to_string(s.high) + " are leased" +
+               (r.leases.empty() ? "." : ", the oldest for " + in_words(r.leases.front().age) + ".");
+    if (s.open >= s.high)
+        return who + "all places are taken: " + std::to_string(s.leased) + " leased, " + std::to_string(s.connecting) +
+               " being opened, " + std::to_string(s.closing) + " being closed.";
+    return who + "what is being opened for them is on its way.";
+}
+
+/// A template, so that it costs nothing to include.
+template <class Out>
+void print(Out& out, Report const& r) {
+    out << "weir pool: " << reason(r) << "\n  limits: low " << r.low << ", high " << r.stats.high << ", max_waiters "
+        << (r.max_waiters ? std::to_string(*r.max_waiters) : "none") << ", max_concurrent "
+        << (r.max_concurrent ? std::to_string(*r.max_concurrent) : "none") << '\n'
+        << r.stats;
+    if (r.outdated > 0) out << "  of an older generation: " << r.outdated << '\n';
+    if (r.stats.leased > 0 && !r.knows_leases)
+        out << "  leases: list weir::Upkeep among the policies to see which they are, and how old\n";
+    for (auto const& held : r.leases) out << "  lease: id " << held.id << ", held for " << in_words(held.age) << '\n';
+    if (r.failure)
+        out << "  last connect failure: " << in_words(r.now - r.failure->when) << " ago: " << r.failure->text << " ("
+            << r.failure->error.message() << ")\n";
+    else
+        out << "  last connect failure: none\n";
+}
+
+}  // namespace weir::detail
