@@ -261,22 +261,33 @@ private:
         return {&setting, Set::Settings::bucket_of(setting)};
     }
 
-    Lease<Conn> acquire_as(detail::Wish const& wish) {
+    // The fast paths are small enough to be compiled into their callers, the slow ones stay where they are.
+    Lease<Conn> acquire_as(detail::Wish wish) {
         if (auto lease = core_->take(wish, detail::Where::here)) return lease;
+        return acquire_slowly(wish);
+    }
+    result<Lease<Conn>> try_acquire_as(detail::Wish wish) {
+        if (auto lease = core_->take(wish, detail::Where::on_worker)) return lease;
+        return try_acquire_slowly(wish);
+    }
+    result<Lease<Conn>> try_acquire_until_as(time_point deadline, detail::Wish wish) {
+        if (auto lease = core_->take(wish, detail::Where::here)) return lease;
+        return try_acquire_until_slowly(deadline, wish);
+    }
+
+    [[gnu::noinline]] Lease<Conn> acquire_slowly(detail::Wish wish) {
         detail::Failure failure;
         auto lease = core_->acquire(wish, detail::after(now(), core_->options().wait.timeout), failure);
         if (!lease) raise(failure);
         return lease;
     }
 
-    result<Lease<Conn>> try_acquire_as(detail::Wish const& wish) {
-        if (auto lease = core_->take(wish, detail::Where::on_worker)) return lease;
+    [[gnu::noinline]] result<Lease<Conn>> try_acquire_slowly(detail::Wish wish) {
         detail::Failure failure;
         return answer(core_->try_acquire(wish, failure), failure);
     }
 
-    result<Lease<Conn>> try_acquire_until_as(time_point deadline, detail::Wish const& wish) {
-        if (auto lease = core_->take(wish, detail::Where::here)) return lease;
+    [[gnu::noinline]] result<Lease<Conn>> try_acquire_until_slowly(time_point deadline, detail::Wish wish) {
         detail::Failure failure;
         return answer(core_->acquire(wish, deadline, failure), failure);
     }

@@ -164,12 +164,12 @@ TEST_F(UpkeepClock, Rule31AYearIsAYearAndForEverIsForEver) {
     Exact year{duration::max(), {.max_age = 24h * 365}};
     year.born(slot, begin, random);
     ManualClock::advance(24h * 364);
-    EXPECT_TRUE(year.is_young(slot));
+    EXPECT_TRUE(year.stamp_young(slot));
     ManualClock::advance(24h);
-    EXPECT_FALSE(year.is_young(slot));
+    EXPECT_FALSE(year.stamp_young(slot));
     Exact for_ever{duration::max(), {.max_age = duration::max()}};
     for_ever.born(slot, begin, random);
-    EXPECT_TRUE(for_ever.is_young(slot));
+    EXPECT_TRUE(for_ever.stamp_young(slot));
 }
 
 // rule 32: a check may come early by a period, never late.

@@ -57,10 +57,12 @@ public:
                at < slot.dies_at.load(std::memory_order_relaxed);
     }
 
-    /// For the slot's owner. False when it may be too old or worn.
-    bool is_young(SlotBase const& slot) const noexcept {
-        return now() < slot.dies_at.load(std::memory_order_relaxed) &&
-               slot.leases.load(std::memory_order_relaxed) < slot.retires_at;
+    /// For the slot's owner, before he parks it: stamps it, unless it is too old or worn.
+    bool stamp_young(SlotBase& slot) const noexcept {
+        rep const at = now();
+        if (at >= slot.dies_at.load(std::memory_order_relaxed)) return false;
+        slot.parked_at.store(at, std::memory_order_relaxed);
+        return true;
     }
 
     bool watches_leases() const noexcept { return rules_.overdue_after > duration::zero(); }
@@ -69,11 +71,12 @@ public:
     void begin_lease(SlotBase& slot) const noexcept { slot.lent_since.store(now(), std::memory_order_relaxed); }
 
     /// For the slot's owner, who gives it back: whether the lease was reported as overdue.
-    bool end_lease(SlotBase& slot) const noexcept {
-        if (watches_leases()) return slot.lent_since.exchange(0, std::memory_order_relaxed) < 0;
-        slot.lent_since.store(0, std::memory_order_relaxed);
-        return false;
+    static bool end_lease(SlotBase& slot) noexcept {
+        return slot.lent_since.exchange(0, std::memory_order_relaxed) < 0;
     }
+
+    /// The same where nobody is told.
+    static void end_unwatched_lease(SlotBase& slot) noexcept { slot.lent_since.store(0, std::memory_order_relaxed); }
 
     // ---- Under the core's mutex. -----------------------------------------------------------------------------------
 
@@ -107,9 +110,8 @@ public:
         return !trusted || at - since(slot) >= check_limit_ ? Verdict::unchecked : Verdict::fine;
     }
 
-    bool is_worn(SlotBase const& slot, rep at) const noexcept {
-        return at >= slot.dies_at.load(std::memory_order_relaxed) ||
-               slot.leases.load(std::memory_order_relaxed) >= slot.retires_at;
+    static bool is_worn(SlotBase const& slot, rep at) noexcept {
+        return at >= slot.dies_at.load(std::memory_order_relaxed);
     }
 
     /// Of one that is idle: whether it is to be checked in the background.

@@ -28,7 +28,7 @@ public:
     // ---- The fast paths: no lock, no allocation, no shared counter. ------------------------------------------------
 
     /// An idle one, or nullptr. It may be over its time: `is_fresh` tells.
-    SlotBase* pop(Wish const& wish) noexcept {
+    SlotBase* pop(Wish wish) noexcept {
         if constexpr (P::has_settings)
             return this->store_.pop(wish.bucket);
         else
@@ -36,7 +36,10 @@ public:
     }
 
     /// Whether that is what is wished for: others may share its bucket.
-    bool suits(SlotBase const& slot, Wish const& wish) const { return this->has_just(slot, wish); }
+    bool suits(SlotBase const& slot, Wish wish) const {
+        if constexpr (P::has_settings) return !wish.setting || this->has_setting(slot, wish);
+        return true;
+    }
 
     bool is_fresh(SlotBase const& slot) const noexcept {
         if constexpr (P::has_upkeep)
@@ -47,9 +50,11 @@ public:
 
     /// Parks what has come back; false when there is more to do. After true the slot, and the core, may be gone.
     bool park(SlotBase& slot) noexcept {
-        if constexpr (P::has_upkeep)
-            if (!this->clock_.is_young(slot)) return false;
-        this->clock_.stamp(slot);
+        if constexpr (P::has_upkeep) {
+            if (!this->clock_.stamp_young(slot)) return false;
+        } else {
+            this->clock_.stamp(slot);
+        }
         return this->store_.push(slot);
     }
 
@@ -57,7 +62,11 @@ public:
     void begin_lease(SlotBase& slot) const noexcept { this->clock_.begin_lease(slot); }
 
     /// to here: whether it was reported as overdue.
-    bool end_lease(SlotBase& slot) const noexcept { return this->clock_.end_lease(slot); }
+    bool end_lease(SlotBase& slot) const noexcept {
+        if constexpr (P::is_observed) return this->clock_.end_lease(slot);
+        this->clock_.end_unwatched_lease(slot);
+        return false;
+    }
 
     /// Whether somebody or something is to be seen to. For the trace: `park` finds out by itself.
     bool would_refuse() const noexcept { return this->store_.shut(); }
@@ -71,7 +80,7 @@ public:
 
     /// Looks at an idle one that may be over its time, or may have to be checked: lends it, has it closed, or leaves it
     /// to `ask`.
-    bool accept_stale(SlotBase& slot, Wish const& wish, Orders& orders) noexcept {
+    bool accept_stale(SlotBase& slot, Wish wish, Orders& orders) noexcept {
         auto const now = std::chrono::steady_clock::now();
         Lock const lock{*this, orders};
         if (this->closed_) {
@@ -337,7 +346,7 @@ private:
     }
 
     // For nobody in particular who wishes that.
-    void start_connect_for(Wish const& wish, SlotBase& place, time_point now, Orders& orders) noexcept {
+    void start_connect_for(Wish wish, SlotBase& place, time_point now, Orders& orders) noexcept {
         this->start_connect(nullptr, place, now, orders);
         this->aim(place, wish);
     }

@@ -16,7 +16,13 @@ namespace weir::detail {
 template <class Store, std::size_t N>
 class BucketStore {
 public:
-    bool push(SlotBase& slot) noexcept { return stores_[slot.bucket].push(slot); }
+    /// Where the slot is to lie from now on. Not while it lies anywhere.
+    void assign(SlotBase& slot, std::size_t bucket) noexcept {
+        slot.bucket = static_cast<std::uint8_t>(bucket);
+        slot.shelf = &stores_[bucket];
+    }
+
+    bool push(SlotBase& slot) noexcept { return static_cast<Store*>(slot.shelf)->push(slot); }
     SlotBase* pop(std::size_t bucket) noexcept { return stores_[bucket].pop(); }
     std::size_t size(std::size_t bucket) const noexcept { return stores_[bucket].size(); }
 

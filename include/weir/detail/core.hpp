@@ -48,7 +48,7 @@ public:
     // ---- Acquiring -------------------------------------------------------------------------------------------------
 
     /// An idle one, or an empty lease. One that is over its time is closed `stale`.
-    Lease<Conn> take(Wish const& wish, Where stale) noexcept {
+    Lease<Conn> take(Wish wish, Where stale) noexcept {
         SlotBase* const slot = this->arbiter_.pop(wish);
         if (!slot) return {};
         if (this->arbiter_.is_fresh(*slot) && this->arbiter_.suits(*slot, wish)) [[likely]]
@@ -59,7 +59,7 @@ public:
     }
 
     /// Waits as a thread. What failed stands in `failure`.
-    Lease<Conn> acquire(Wish const& wish, time_point deadline, Failure& failure) {
+    Lease<Conn> acquire(Wish wish, time_point deadline, Failure& failure) {
         SyncWaiter waiter{deadline};
         waiter.wish = wish;
         waiter.since = P::is_observed ? std::chrono::steady_clock::now() : time_point{};
@@ -82,7 +82,7 @@ public:
     }
 
     /// Never waits. When there is room it has one opened for the next who tries.
-    Lease<Conn> try_acquire(Wish const& wish, Failure& failure) {
+    Lease<Conn> try_acquire(Wish wish, Failure& failure) {
         SyncWaiter nobody{time_point::max()};
         nobody.wish = wish;
         nobody.prepares_here = this->prepares_plainly();
@@ -95,7 +95,7 @@ public:
 
     /// Joins the line as a handler: true, and the waiter belongs to the line and may be gone already. Or has its
     /// outcome at once: false.
-    bool join(Waiter& waiter, Wish const& wish) {
+    bool join(Waiter& waiter, Wish wish) {
         waiter.wish = wish;
         if constexpr (P::is_observed) waiter.since = std::chrono::steady_clock::now();
         Answer const answer = ask(waiter, Manner::waits, Where::on_worker);
@@ -198,7 +198,7 @@ public:
 
     void release(Resource& slot) noexcept override {
         end_lease(slot);
-        if (this->supply_->recycles == Shape::none) [[likely]]
+        if (!this->recycles_) [[likely]]
             this->give_back(slot);
         else
             this->recycle(slot);
@@ -264,7 +264,7 @@ private:
     /// Whether the pool itself has called what runs here.
     bool is_inside() const { return Inside::of(identity()) || this->arbiter_.runs_a_task_here(); }
 
-    bool accept_stale(SlotBase& slot, Wish const& wish, Where where) noexcept {
+    [[gnu::noinline]] bool accept_stale(SlotBase& slot, Wish wish, Where where) noexcept {
         Orders orders;
         bool const lent = this->arbiter_.accept_stale(slot, wish, orders);
         this->carry_out(std::move(orders), where);

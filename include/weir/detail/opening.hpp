@@ -36,7 +36,7 @@ protected:
         slot.refill = false;
         slot.chores = {};
         if constexpr (P::has_settings) {
-            slot.bucket = 0;
+            store_.assign(slot, 0);
             setting_of(slot).setting.reset();
             setting_of(slot).target.reset();
         }
@@ -67,16 +67,20 @@ protected:
     static SlotType& setting_of(SlotBase& slot) noexcept { return static_cast<SlotType&>(slot); }
     static SlotType const& setting_of(SlotBase const& slot) noexcept { return static_cast<SlotType const&>(slot); }
 
-    static bool has_just(SlotBase const& slot, Wish const& wish) {
+    static bool has_just(SlotBase const& slot, Wish wish) {
         if constexpr (P::has_settings) {
-            if (slot.bucket != wish.bucket) return false;
-            return !wish.setting || *setting_of(slot).setting == *static_cast<Setting const*>(wish.setting);
+            return slot.bucket == wish.bucket && (!wish.setting || has_setting(slot, wish));
         }
         return true;
     }
 
+    /// The same for one that lies in the bucket for that.
+    static bool has_setting(SlotBase const& slot, Wish wish) {
+        return *setting_of(slot).setting == *static_cast<Setting const*>(wish.setting);
+    }
+
     /// Notes what is to be done to a slot for one who wishes that.
-    static void aim(SlotBase& slot, Wish const& wish) noexcept {
+    static void aim(SlotBase& slot, Wish wish) noexcept {
         if constexpr (P::has_settings) {
             slot.chores.reset = slot.chores.apply = false;
             if (has_just(slot, wish)) return;

@@ -28,7 +28,9 @@ public:
     using Shape = typename Supply<Conn>::Shape;
 
     Operations(Executor executor, std::unique_ptr<Supply<Conn>> supply, Options options)
-        : Base{std::move(executor), std::move(options)}, supply_{std::move(supply)} {}
+        : Base{std::move(executor), std::move(options)},
+          recycles_{supply->recycles != Shape::none},
+          supply_{std::move(supply)} {}
 
 protected:
     using Base::arbiter_;
@@ -159,6 +161,7 @@ protected:
         if (traced) traced();
     }
 
+    bool const recycles_;  // what every return asks
     std::unique_ptr<Supply<Conn>> const supply_;
 
 private:

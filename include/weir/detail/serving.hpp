@@ -76,7 +76,11 @@ protected:
 
     /// Counts a lease. For the slot's owner, with the lock or without.
     static void lend(SlotBase& slot) noexcept {
-        slot.leases.store(slot.leases.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+        auto const leases = slot.leases.load(std::memory_order_relaxed) + 1;
+        slot.leases.store(leases, std::memory_order_relaxed);
+        // With its last use its time is up.
+        if constexpr (P::has_upkeep)
+            if (leases == slot.retires_at) slot.dies_at.store(0, std::memory_order_relaxed);
     }
 
     /// One that is not prepared is lent when the waiter has done that.
@@ -296,7 +300,7 @@ protected:
 
 private:
     // Takes out of its bucket the latest that has just that setting, and leaves the order of the others alone.
-    SlotBase* take_match(Wish const& wish) noexcept {
+    SlotBase* take_match(Wish wish) noexcept {
         Chain all = store_.pop_all(wish.bucket);
         Chain others;
         SlotBase* found = nullptr;

@@ -59,6 +59,7 @@ struct alignas(cache_line) SlotBase {
     std::uint32_t generation = 0;                              // of the pool when it was opened
     Cause cause = Cause::drained;                              // while closing: why
     std::uint8_t bucket = 0;                                   // of its setting; 0: it has none
+    void* shelf = nullptr;                                     // the part of the store for that bucket
 
     // Where there is upkeep. Times are of the pool's `AgeClock`.
     std::atomic<std::chrono::steady_clock::rep> dies_at{std::chrono::steady_clock::duration::max().count()};

@@ -208,12 +208,12 @@ private:
             auto& set = this->setting_of(slot);
             if (chore == Chore::reset) {
                 set.setting.reset();
-                slot.bucket = 0;
+                this->store_.assign(slot, 0);
                 ++this->ledger_.counts.settings_reset;
             } else if (chore == Chore::apply) {
                 set.setting.swap(set.target);
                 set.target.reset();
-                slot.bucket = set.target_bucket;
+                this->store_.assign(slot, set.target_bucket);
                 ++this->ledger_.counts.settings_applied;
             }
         }

@@ -36,25 +36,15 @@ public:
 
     /// Parks `slot` on top; false, and nothing done, while the gate is shut.
     bool push(SlotBase& slot) noexcept {
-        auto head = head_.load();
-        for (Retreat retreat;; retreat(), head = head_.load()) {
-            if (head.high & gate) return false;
-            slot.next.store(top(head), std::memory_order_relaxed);  // published by the exchange
-            if (head_.compare_exchange(head, {word(&slot), head.high + one})) return true;
-        }
+        bool done = false;
+        return push_once(slot, done) || (!done && push_contended(slot));
     }
 
     /// Takes the slot that was parked last; nullptr when there is none.
     SlotBase* pop() noexcept {
-        auto head = head_.load();
-        for (Retreat retreat;; retreat(), head = head_.load()) {
-            SlotBase* const slot = top(head);
-            if (!slot) return nullptr;
-            // May be stale, of a slot that has just been taken by somebody else: then the tag has risen and the
-            // exchange fails.
-            SlotBase* const below = slot->next.load(std::memory_order_relaxed);
-            if (head_.compare_exchange(head, {word(below), head.high - one + tag})) return slot;
-        }
+        bool done = false;
+        SlotBase* const slot = pop_once(done);
+        return done ? slot : pop_contended();
     }
 
     std::size_t size() const noexcept { return count(head_.load_high()); }
@@ -132,6 +122,46 @@ private:
     static constexpr unsigned tag_shift = 25;
     static constexpr std::uint64_t tag = std::uint64_t{1} << tag_shift;
     static_assert(max_slots < tag / one);
+
+    // One try. Not done when somebody else was faster.
+    bool push_once(SlotBase& slot, bool& done) noexcept {
+        auto head = head_.load();
+        done = (head.high & gate) != 0;
+        if (done) return false;
+        slot.next.store(top(head), std::memory_order_relaxed);  // published by the exchange
+        return head_.compare_exchange(head, {word(&slot), head.high + one});
+    }
+
+    SlotBase* pop_once(bool& done) noexcept {
+        auto head = head_.load();
+        SlotBase* const slot = top(head);
+        done = !slot;
+        if (done) return nullptr;
+        // May be stale, of a slot that has just been taken by somebody else: then the tag has risen and the exchange
+        // fails.
+        SlotBase* const below = slot->next.load(std::memory_order_relaxed);
+        done = head_.compare_exchange(head, {word(below), head.high - one + tag});
+        return slot;
+    }
+
+    // Apart, so that what is compiled into every caller is short.
+    [[gnu::noinline]] bool push_contended(SlotBase& slot) noexcept {
+        bool done = false;
+        for (Retreat retreat; !done;) {
+            retreat();
+            if (push_once(slot, done)) return true;
+        }
+        return false;
+    }
+
+    [[gnu::noinline]] SlotBase* pop_contended() noexcept {
+        for (Retreat retreat;;) {
+            retreat();
+            bool done = false;
+            SlotBase* const slot = pop_once(done);
+            if (done) return slot;
+        }
+    }
 
     static SlotBase* top(Word128::Value const& head) noexcept { return reinterpret_cast<SlotBase*>(head.low); }
     static std::uint64_t word(SlotBase* slot) noexcept { return reinterpret_cast<std::uint64_t>(slot); }
