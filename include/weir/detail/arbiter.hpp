@@ -102,6 +102,7 @@ public:
         Lock const lock{*this, orders};
         auto& ledger = this->ledger_;
         auto& queue = this->queue_;
+        waiter.summoned = false;  // he may come again, from having been told
         for (;;) {
             if (this->closed_) return Answer::closed;
             bool const may_open = queue.waiting() == 0 && this->has_room(now);

@@ -50,11 +50,8 @@ protected:
     /// Opens a slot in the background, for `owner` if there is one.
     void start_connect(Waiter* owner, SlotBase& slot, time_point now, Orders& orders) noexcept {
         reserve(slot, now);
-        slot.owner = owner;
-        if (owner) {
-            owner->attempt = &slot;
-            aim(slot, owner->wish);
-        }
+        assign(slot, owner);
+        if (owner) aim(slot, owner->wish);
         begin_operation(slot, Operation::connecting, now);
         slot.in_line = !owner || owner->place != Waiter::Place::preparing;
         if (slot.in_line) ++serving_;
@@ -98,6 +95,14 @@ protected:
         } catch (...) {
             // No memory for a copy: what cannot be applied fails when its turn comes.
         }
+    }
+
+    /// What is done to the slot is done for this one, if for anybody. What was under way for him is for whoever comes.
+    static void assign(SlotBase& slot, Waiter* owner) noexcept {
+        slot.owner = owner;
+        if (!owner) return;
+        if (owner->attempt) owner->attempt->owner = nullptr;
+        owner->attempt = &slot;
     }
 
     /// Starts a connect for each in line who should have one, as far as there is room.

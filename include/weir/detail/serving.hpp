@@ -91,8 +91,7 @@ protected:
 
     /// Has the chores of a slot done in the background, for `owner` if there is one: he stands outside the line then.
     void start_preparation(Waiter* owner, SlotBase& slot, time_point now, Orders& orders) noexcept {
-        slot.owner = owner;
-        if (owner) owner->attempt = &slot;
+        this->assign(slot, owner);
         this->begin_operation(slot, Operation::preparing, now);
         orders.prepare.push(slot);
     }
