@@ -120,7 +120,7 @@ public:
         if (slot.in_place) --this->checking_;
         if (owner && is_lendable(slot)) return this->give(*owner, slot, now, orders);
         this->settle_slot(slot, From::lease, Told::yes, now, orders);
-        if (owner) this->seek(*owner, now, orders);
+        if (owner && owner->wants_resource()) this->seek(*owner, now, orders);  // unless his time was up
         this->start_checks(now, orders);
     }
 
