@@ -90,8 +90,7 @@ public:
                 lend(slot);
                 return true;
             }
-            slot.chores = {};
-            this->store_.push_behind_gate(slot);
+            put_back(slot, now, orders);
         }
         return false;
     }
@@ -103,6 +102,7 @@ public:
         auto& ledger = this->ledger_;
         auto& queue = this->queue_;
         waiter.summoned = false;  // he may come again, from having been told
+        waiter.is_late = waiter.deadline <= now;
         for (;;) {
             if (this->closed_) return Answer::closed;
             bool const may_open = queue.waiting() == 0 && this->has_room(now);
@@ -120,7 +120,7 @@ public:
                 ++ledger.counts.timed_out;
                 return Answer::timed_out;
             }
-            if (!may_open && !ledger.may_wait(queue.waiting())) {
+            if (!may_open && !waiter.owed && !ledger.may_wait(queue.waiting())) {
                 ++ledger.counts.rejected;
                 return Answer::rejected;
             }
@@ -147,10 +147,11 @@ public:
             }
             using Place = Waiter::Place;
             if (P::sheds && queue.waiting() == 0) this->overload_.begin(now);
-            queue.join(waiter, aside ? Place::preparing : may_open ? Place::connecting : Place::waiting);
+            bool const opens = may_open || waiter.owed;
+            queue.join(waiter, aside ? Place::preparing : opens ? Place::connecting : Place::waiting);
             if (place) {
                 this->start_connect(&waiter, *place, now, orders);
-            } else if (!adopts) {
+            } else if (!opens) {
                 waiter.waited = true;
                 waiter.is_next = &queue.front() == &waiter;
                 ++ledger.counts.waited;
@@ -169,6 +170,7 @@ public:
         Lock const lock{*this, orders};
         waiter.summoned = false;
         if (waiter.place == Waiter::Place::nowhere) return true;
+        if (waiter.place == Waiter::Place::preparing) return false;  // he has been given one meanwhile
         SlotBase* const slot = this->pop_for(waiter, Search::any, now, orders);
         if (!slot) {
             this->open_for_waiters(now, orders);  // what was parked for him may have been what he was owed
@@ -338,6 +340,16 @@ public:
     void set_self(std::weak_ptr<void> const& self) noexcept { this->self_ = self; }
 
 private:
+    // One that was taken without the mutex and did not suit: since then the line may have formed, or the bound or the
+    // generation changed.
+    void put_back(SlotBase& slot, time_point now, Orders& orders) noexcept {
+        if (slot.generation != this->generation_) return Base::begin_close(slot, Cause::stale, orders);
+        if (this->ledger_.surplus() > 0) return Base::begin_close(slot, Cause::excess, orders);
+        if (!this->queue_.empty() && !has_patience()) return this->serve_next(slot, now, orders);
+        slot.chores = {};
+        this->store_.put_first(slot);
+    }
+
     static void keep_oldest(std::vector<Report::Held>& oldest, Report::Held held) {
         constexpr std::size_t a_few = 5;
         auto at = oldest.begin();

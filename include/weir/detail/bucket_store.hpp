@@ -64,10 +64,13 @@ public:
     Chain pop_all() noexcept {
         return gather([](Store& store) { return store.pop_all(); });
     }
-    /// All of one bucket.
-    Chain pop_all(std::size_t bucket) noexcept { return stores_[bucket].pop_all(); }
+    template <class Matches>
+    SlotBase* take_first(std::size_t bucket, Matches matches) noexcept {
+        return stores_[bucket].take_first(matches);
+    }
 
     void push_behind_gate(SlotBase& slot) noexcept { stores_[slot.bucket].push_behind_gate(slot); }
+    void put_first(SlotBase& slot) noexcept { stores_[slot.bucket].put_first(slot); }
     void put_back(SlotBase& slot) noexcept { stores_[slot.bucket].put_back(slot); }
 
     template <class Matches>

@@ -65,11 +65,14 @@ public:
     }
 
     /// Opens what is missing, as far as there is room; false when there is nothing left to do or to wait for.
-    bool warm_up(WarmUp& warm_up, Orders& orders) {
+    bool warm_up(WarmUp& warm_up, Orders& orders) noexcept {
         auto const now = std::chrono::steady_clock::now();
         Lock const lock{*this, orders};
-        for (; may_warm(warm_up, now); --warm_up.left)
-            this->start_connect(nullptr, this->arena_.take(this->home_), now, orders);
+        while (may_warm(warm_up, now)) {
+            SlotBase* const place = this->take_place();
+            warm_up.left = place ? warm_up.left - 1 : 0;  // without memory what is there must do
+            if (place) this->start_connect(nullptr, *place, now, orders);
+        }
         return is_warming(warm_up);
     }
 

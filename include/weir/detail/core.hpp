@@ -86,10 +86,13 @@ public:
         SyncWaiter nobody{time_point::max()};
         nobody.wish = wish;
         nobody.prepares_here = this->prepares_plainly();
-        Answer answer = ask(nobody, Manner::tries, Where::on_worker);
-        if (answer == Answer::granted) answer = prepared(nobody);
+        Answer answer{};
+        do {
+            answer = ask(nobody, Manner::tries, Where::on_worker);
+            if (answer == Answer::granted) answer = prepared(nobody);
+        } while (answer == Answer::ask_again);
         if (answer == Answer::granted) return hand_over(*nobody.granted, {});
-        failure.code = error_of(answer);
+        failure = answer == Answer::failed ? std::move(nobody.failure) : Failure{error_of(answer), {}};
         return {};
     }
 

@@ -79,6 +79,21 @@ public:
         return latest_first([&] { return take_last(slots_, most, matches); });
     }
 
+    /// Takes the one to be lent next that `matches`, and leaves the others where they are.
+    template <class Matches>
+    SlotBase* take_first(Matches matches) noexcept {
+        std::lock_guard const lock{mutex_};
+        SlotBase* const found = remove_first(slots_, matches);
+        find_last();
+        return found;
+    }
+
+    void put_first(SlotBase& slot) noexcept {
+        std::lock_guard const lock{mutex_};
+        slots_.push(slot);
+        if (!last_) last_ = &slot;
+    }
+
     void put_back(SlotBase& slot) noexcept {
         latest_first([&] { insert_by_age(slots_, slot); });
     }
@@ -100,8 +115,7 @@ private:
             explicit Turned(LockedStore& s) : store{s} { turn(); }
             ~Turned() {
                 turn();
-                store.last_ = store.slots_.first;
-                for (SlotBase* s = store.last_; s; s = s->next.load(std::memory_order_relaxed)) store.last_ = s;
+                store.find_last();
             }
             void turn() noexcept {
                 if (order == Order::fifo) store.slots_ = store.slots_.reversed();
@@ -120,6 +134,11 @@ private:
             last_ = &slot;
             ++slots_.size;
         }
+    }
+
+    void find_last() noexcept {
+        last_ = slots_.first;
+        for (SlotBase* s = last_; s; s = s->next.load(std::memory_order_relaxed)) last_ = s;
     }
 
     Chain take_all() noexcept {

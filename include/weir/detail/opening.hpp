@@ -33,6 +33,7 @@ protected:
 
     void reserve(SlotBase& slot, time_point now) noexcept {
         ledger_.reserve();
+        if (ledger_.live() >= ledger_.low()) this->to_replace_ = 0;
         slot.refill = false;
         slot.chores = {};
         if constexpr (P::has_settings) {
@@ -136,12 +137,16 @@ protected:
             Late<P, std::optional<Setting>> again;  // `like` may be the place itself
             std::size_t bucket = 0;
             if constexpr (P::has_settings) {
-                if (like && like->bucket != 0) {
-                    again = setting_of(*like).setting;
-                    bucket = like->bucket;
-                } else if (like && setting_of(*like).target) {
-                    again = setting_of(*like).target;
-                    bucket = setting_of(*like).target_bucket;
+                try {
+                    if (like && like->bucket != 0) {
+                        again = setting_of(*like).setting;
+                        bucket = like->bucket;
+                    } else if (like && setting_of(*like).target) {
+                        again = setting_of(*like).target;
+                        bucket = setting_of(*like).target_bucket;
+                    }
+                } catch (...) {
+                    // It cannot be copied: then one without it must do.
                 }
                 like = nullptr;
             }
@@ -218,13 +223,24 @@ protected:
         this->last_failure_ = std::move(failure);
     }
 
+    /// What was opened is of use: attempts do not fail any more.
+    void refilled(SlotBase& slot) noexcept {
+        slot.refill = false;
+        retry_.succeeded();
+    }
+
+    /// What was opened to have enough is of no use: opening the next has no hurry.
+    void refill_failed(SlotBase& slot, time_point now) noexcept {
+        if (std::exchange(slot.refill, false)) retry_.failed(slot.started, now, this->random_);
+    }
+
     void note_connected(SlotBase& slot, time_point now) noexcept {
         ledger_.connected(now - slot.started);
-        retry_.succeeded();
+        if (!slot.refill) retry_.succeeded();
         if constexpr (P::has_upkeep) this->clock_.born(slot, now, this->random_);
     }
 
-private:
+    /// A slot nobody uses, if there is memory for one.
     SlotBase* take_place() noexcept {
         try {
             return &this->arena_.take(this->home_);

@@ -161,12 +161,15 @@ protected:
         ++ledger_.counts.waited;
     }
 
-    /// What was prepared for this one was not fit: he takes what else there is, or waits on by his number.
+    /// What this one stood outside the line for has come to nothing: he stands in line by his number, and the gate is
+    /// shut as for anybody who joins it.
     void seek(Waiter& waiter, time_point now, Orders& orders) noexcept {
         if (closed_) return dismiss(waiter, {Errc::closed, {}}, orders);
-        hold_back(waiter, now);
-        // With patience `attend` sees to what is idle.
-        while (patience_ == patience_.zero() && !queue_.empty() && !store_.shut_if_empty())
+        if (waiter.owed)
+            queue_.move(waiter, Waiter::Place::connecting);
+        else
+            hold_back(waiter, now);
+        while (!queue_.empty() && !store_.shut_if_empty())
             if (SlotBase* const slot = pop_fresh(now, orders)) serve_next(*slot, now, orders);
         this->open_for_waiters(now, orders);
     }
@@ -198,10 +201,9 @@ protected:
     /// Only who wants a setting that cannot be applied has failed with it.
     void preparation_failed(Waiter& owner, Chore chore, Failure const& failure, time_point now,
                             Orders& orders) noexcept {
-        if (chore == Chore::apply)
-            dismiss(owner, failure, orders);
-        else
-            seek(owner, now, orders);
+        if (chore == Chore::apply) return dismiss(owner, failure, orders);
+        owner.owed = true;  // one in place of that which is closed
+        seek(owner, now, orders);
     }
 
     /// Gives a resource to the one who is next, or has it prepared for him first.
@@ -247,7 +249,7 @@ protected:
         if (ledger_.surplus() > 0) return close_slot(slot, Cause::excess, orders);
         if constexpr (P::has_upkeep)
             if (clock_.is_worn(slot, clock_.read(now))) return close_slot(slot, Cause::age, orders);
-        if (anyone && !is_patient(queue_.front(), now)) {
+        if (anyone && (!is_patient(queue_.front(), now) || slot.generation != this->generation_)) {
             serve_next(slot, now, orders);
             return Fate::served;
         }
@@ -300,17 +302,7 @@ protected:
 private:
     // Takes out of its bucket the latest that has just that setting, and leaves the order of the others alone.
     SlotBase* take_match(Wish wish) noexcept {
-        Chain all = store_.pop_all(wish.bucket);
-        Chain others;
-        SlotBase* found = nullptr;
-        while (SlotBase* const slot = all.pop()) {
-            if (!found && this->has_just(*slot, wish))
-                found = slot;
-            else
-                others.push(*slot);
-        }
-        while (SlotBase* const slot = others.pop()) store_.push_behind_gate(*slot);
-        return found;
+        return store_.take_first(wish.bucket, [&](SlotBase const& slot) { return this->has_just(slot, wish); });
     }
 
     Fate close_slot(SlotBase& slot, Cause cause, Orders& orders) noexcept {

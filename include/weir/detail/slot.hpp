@@ -182,12 +182,29 @@ Chain take_last(Chain& chain, std::size_t most, Matches matches) {
     return taken;
 }
 
-/// Puts a slot into a chain of which the latest parked is the first.
+/// Takes the first that `matches` out of a chain; nullptr when there is none.
+template <class Matches>
+SlotBase* remove_first(Chain& chain, Matches matches) {
+    SlotBase* before = nullptr;
+    for (SlotBase* s = chain.first; s; before = s, s = s->next.load(std::memory_order_relaxed)) {
+        if (!matches(*s)) continue;
+        SlotBase* const after = s->next.load(std::memory_order_relaxed);
+        if (before)
+            before->next.store(after, std::memory_order_relaxed);
+        else
+            chain.first = after;
+        --chain.size;
+        return s;
+    }
+    return nullptr;
+}
+
+/// Puts a slot into a chain of which the latest parked is the first, below those of the same age.
 inline void insert_by_age(Chain& chain, SlotBase& slot) noexcept {
     auto const age = slot.parked_at.load(std::memory_order_relaxed);
     SlotBase* before = nullptr;
     SlotBase* after = chain.first;
-    while (after && after->parked_at.load(std::memory_order_relaxed) > age) {
+    while (after && after->parked_at.load(std::memory_order_relaxed) >= age) {
         before = after;
         after = after->next.load(std::memory_order_relaxed);
     }

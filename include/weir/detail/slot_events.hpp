@@ -110,6 +110,7 @@ public:
         if (failure || !in_time) {
             slot.chores = {};
             if (std::exchange(slot.in_place, false)) --this->checking_;
+            this->refill_failed(slot, now);
             this->begin_close(slot, Cause::unhealthy, orders);
             if (owner) this->preparation_failed(*owner, chore, failure, now, orders);
             return;
@@ -117,6 +118,7 @@ public:
         note_done(slot, chore, now);
         if (slot.chores.any() && !this->closed_) return this->start_preparation(owner, slot, now, orders);
         slot.chores = {};
+        if (slot.refill) this->refilled(slot);
         if (slot.in_place) --this->checking_;
         if (owner && is_lendable(slot)) return this->give(*owner, slot, now, orders);
         this->settle_slot(slot, From::lease, Told::yes, now, orders);
@@ -133,9 +135,10 @@ public:
         if (failure) {
             this->begin_close(slot, Cause::unhealthy, orders);
             if (this->closed_) return Answer::closed;
-            return chore == Chore::apply ? Answer::failed : Answer::ask_again;
+            waiter.owed = chore != Chore::apply;  // one in place of that which is closed
+            return waiter.owed ? Answer::ask_again : Answer::failed;
         }
-        if (is_lendable(slot) && now < waiter.deadline) {
+        if (is_lendable(slot) && (now < waiter.deadline || waiter.is_late)) {
             lend(slot);
             return Answer::granted;
         }
@@ -192,6 +195,7 @@ private:
             return this->start_preparation(nullptr, slot, now, orders);
         slot.chores = {};
         Fate const fate = this->settle_slot(slot, From::connector, Told::yes, now, orders);
+        if (slot.refill) fate == Fate::closing ? this->refill_failed(slot, now) : this->refilled(slot);
         // One too many by now: who has no other waits on.
         if (fate == Fate::closing && owner && owner->wants_resource()) this->seek(*owner, now, orders);
     }

@@ -77,8 +77,9 @@ private:
     }
 
     bool waits_to_retry() const noexcept {
-        return this->retry_.failing() && ledger_.connecting() == 0 &&
-               (this->wants_refill() || (P::retries && !queue_.empty() && !closed_));
+        bool const somebody_waits = P::retries && !queue_.empty() && !closed_ && store_.size() == 0;
+        return this->retry_.failing() && ledger_.connecting() == 0 && ledger_.has_room() &&
+               (this->wants_refill() || somebody_waits);
     }
 
     /// With patience something may be parked although somebody is in line: he is called to take it, or given it.
@@ -110,7 +111,7 @@ private:
     /// Those who wait, as handlers, for no more to be open than may be.
     void tell_of_room(Orders& orders) noexcept {
         while (Waiter* const waiter = ledger_.open() <= ledger_.high() ? queue_.shrinking() : nullptr) {
-            queue_.remove(*waiter);
+            this->take_out(*waiter, {});
             this->summon(*waiter, orders);
         }
     }
@@ -122,7 +123,7 @@ private:
         this->ended_ = true;
         if (!queue_.draining()) return;
         while (Waiter* const waiter = queue_.draining()) {
-            queue_.remove(*waiter);
+            this->take_out(*waiter, {});
             this->summon(*waiter, orders);
         }
         ++this->at_work_;

@@ -87,7 +87,19 @@ public:
         } while (!head_.compare_exchange(head, {word(&slot), head.high + one}));
     }
 
-    /// Parks `slot` where it lay before: below those that came back later.
+    /// Takes the latest that `matches`, and leaves the others where they are.
+    template <class Matches>
+    SlotBase* take_first(Matches matches) noexcept {
+        Chain all = pop_all();
+        SlotBase* const found = remove_first(all, matches);
+        restore(all);
+        return found;
+    }
+
+    /// Parks `slot` as the one to be lent next.
+    void put_first(SlotBase& slot) noexcept { push_behind_gate(slot); }
+
+    /// Parks `slot`, one of the coldest, where it lay before: below those that came back later.
     void put_back(SlotBase& slot) noexcept {
         Chain all = pop_all();
         insert_by_age(all, slot);

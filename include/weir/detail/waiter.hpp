@@ -53,6 +53,8 @@ struct Waiter {
     Place place = Place::nowhere;
     bool waited = false;                                      // counted as a wait
     bool prepares_here = false;                               // calls hooks on its own thread
+    bool is_late = false;                                     // asked when its time was up: gets what is idle
+    bool owed = false;                                        // what was idle and for it could not be prepared
     bool is_next = false;                                     // for a thread that joins the line: nobody is before it
     bool summoned = false;                                    // a deliver is under way: another would be one too many
     SlotBase* attempt = nullptr;                              // its own connect or preparation, while that is in flight

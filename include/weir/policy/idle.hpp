@@ -32,12 +32,13 @@ struct IdleCache {
     using policy_slot = slot::Idle;
 
     std::chrono::steady_clock::duration ttl = std::chrono::minutes{5};
-    /// How many may lie idle; one more is closed at its return. None: as many as are open.
+    /// How many may lie idle above `low`; one more is closed at its return. None: as many as are open.
     std::optional<std::size_t> max_idle = std::nullopt;
 
     constexpr Keep keep(IdleFacts const& facts) const noexcept {
+        if (facts.live <= facts.low) return Keep::yes;
         if (max_idle && facts.idle >= *max_idle) return Keep::no_excess;
-        return ttl > ttl.zero() || facts.live <= facts.low ? Keep::yes : Keep::no_idle;
+        return ttl > ttl.zero() ? Keep::yes : Keep::no_idle;
     }
     constexpr bool keeps_all() const noexcept { return !max_idle && ttl > ttl.zero(); }
     constexpr std::chrono::steady_clock::duration expires_after() const noexcept { return ttl; }

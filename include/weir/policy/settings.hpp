@@ -33,7 +33,8 @@ struct NoSettings {
 /// The hooks are the connector's `apply(Conn&, Setting const&)` and `reset(Conn&)`. Where there is no `reset`, a
 /// resource that has another setting is closed and a new one is opened in its place.
 ///
-/// A setting is copied where it is applied, and where an async acquire has to wait. An interned handle, compared and
+/// Equality, the hash and destruction of a setting must not throw, and no function of it may call the pool: some run
+/// inside its critical section. A setting is copied where it is applied, and where an async acquire has to wait. An interned handle, compared and
 /// hashed as a number, makes a long one cheap: the look-up is part of the fast path.
 template <class S, std::size_t N = 8>
 struct SettingBuckets {
