@@ -18,15 +18,20 @@ namespace weir {
 /// never a thread of the user's executor. An awaitable one runs on the pool's executor, in a strand of its own, and
 /// receives terminal cancellation when its time is up or the pool closes.
 ///
-/// An object may also have these hooks, each plain or awaitable. What they throw never leaves the pool:
+/// An object may also have these hooks, each plain or awaitable. What they throw never leaves the pool, but for what
+/// `apply` throws, which is the answer to the acquire that asked for that setting:
 ///
 /// | member | called | result |
 /// |---|---|---|
+/// | `bool check(Conn&)` | before a lease or while idle, as the upkeep policy says | false or throw: closed |
+/// | `void apply(Conn&, Setting const&)` | a lease needs this setting | throw: closed |
+/// | `void reset(Conn&)` | a lease needs another setting, or none | throw: closed, and a new one is opened |
 /// | `bool recycle(Conn&)` | on every return, before anyone else can see it | false or throw: closed |
 /// | `void close(Conn&)` | once per resource, before its destructor | |
 ///
 /// A plain `recycle` or `close` at a return runs on the thread that gives back, so it should be short; other closes
-/// run where the pool decides. An awaitable hook has the connect policy's timeout.
+/// run where the pool decides. A plain `check`, `apply` or `reset` runs where a plain connect for that acquire would.
+/// An awaitable hook has the connect policy's timeout.
 struct ConnectContext {
     /// Of the pool that asks. Copies of it hold back the end of a close.
     Lifetime lifetime{};
