@@ -37,7 +37,7 @@ public:
         : rules_{rules},
           expires_{ttl > duration::zero() && ttl < duration::max() / 2},
           period_{period_for(ttl, rules)},
-          ttl_limit_{!expires_ ? never : (Clock::is_cheap ? ttl : ttl + period_).count()},
+          ttl_limit_{!expires_ ? for_ever : (Clock::is_cheap ? ttl : ttl + period_).count()},
           check_limit_{limit_of_check(rules.check_after_idle)} {}
 
     // ---- For any thread. -------------------------------------------------------------------------------------------
@@ -84,7 +84,7 @@ public:
 
     /// Whether anything ages, in a pool that has more open than stay for ever, or not.
     bool ages(bool above_low) const noexcept {
-        return (above_low && expires_) || rules_.max_age > duration::zero() || check_limit_ != never ||
+        return (above_low && expires_) || rules_.max_age > duration::zero() || check_limit_ != for_ever ||
                rules_.check_every > duration::zero() || watches_leases();
     }
     bool runs() const noexcept { return next_ != time_point::max(); }
@@ -96,7 +96,7 @@ public:
         slot.checked_at.store(at, std::memory_order_relaxed);
         rep const age = rules_.max_age.count();
         rep const lives = age == 0 ? 0 : random.shortened(rules_.max_age, rules_.age_jitter).count();
-        slot.dies_at.store(age == 0 || lives > never - at ? never : at + lives, std::memory_order_relaxed);
+        slot.dies_at.store(age == 0 || lives > for_ever - at ? for_ever : at + lives, std::memory_order_relaxed);
         auto const uses = slot.leases.load(std::memory_order_relaxed);
         slot.retires_at = rules_.max_uses == 0 ? std::uint64_t(-1) : uses + rules_.max_uses;
     }
@@ -160,7 +160,7 @@ public:
         word_.store(now.time_since_epoch().count(), std::memory_order_relaxed);
     }
 
-    bool checks() const noexcept { return check_limit_ != never || rules_.check_every > duration::zero(); }
+    bool checks() const noexcept { return check_limit_ != for_ever || rules_.check_every > duration::zero(); }
 
     void next_round_in(duration whole, time_point now) noexcept { next_ = now + whole; }
     duration period() const noexcept { return period_; }
@@ -178,19 +178,26 @@ public:
     }
 
 private:
-    static constexpr rep never = duration::max().count();
+    static constexpr rep for_ever = duration::max().count();
+
+    // Of two, of which 0 means that there is none.
+    static constexpr duration shorter(duration a, duration b) noexcept {
+        if (a <= duration::zero()) a = duration::max();
+        return b > duration::zero() && b < a ? b : a;
+    }
 
     static constexpr duration period_for(duration ttl, UpkeepRules const& rules) noexcept {
         constexpr duration shortest = std::chrono::microseconds{500};
         constexpr duration longest = std::chrono::milliseconds{500};
-        duration least = ttl > duration::zero() ? ttl : duration::max();
-        for (auto const time : {rules.max_age, rules.check_after_idle, rules.check_every, rules.overdue_after})
-            if (time > duration::zero() && time < least) least = time;
+        duration least = shorter(ttl, rules.max_age);
+        least = shorter(least, rules.check_after_idle);
+        least = shorter(least, rules.check_every);
+        least = shorter(least, rules.overdue_after);
         return least / 16 < shortest ? shortest : least / 16 > longest ? longest : least / 16;
     }
 
     rep limit_of_check(duration after) const noexcept {
-        if (after <= duration::zero()) return never;
+        if (after <= duration::zero()) return for_ever;
         return Clock::is_cheap ? after.count() : (after - period_).count();
     }
 

@@ -310,8 +310,8 @@ public:
     }
 
     /// For an operator. Allocates, and walks all slots.
-    Report report() const {
-        Report report{.stats = stats()};
+    Report<> report() const {
+        Late<P, Report<>> report{.stats = stats()};
         report.now = std::chrono::steady_clock::now();
         std::lock_guard const lock{this->mutex_};
         report.low = this->ledger_.low();
@@ -321,8 +321,7 @@ public:
         report.knows_leases = P::has_upkeep;
         auto const at = this->clock_.read(report.now);
         this->arena_.for_each([&](SlotBase const& slot) {
-            if (auto const age = this->clock_.held(slot, at); age >= age.zero())
-                keep_oldest(report.leases, {slot.id, age});
+            if (auto const age = this->clock_.held(slot, at); age >= age.zero()) report.note({slot.id, age});
         });
         report.outdated = this->outdated_;
         report.failure = this->last_failure_;
@@ -348,14 +347,6 @@ private:
         if (!this->queue_.empty() && !has_patience()) return this->serve_next(slot, now, orders);
         slot.chores = {};
         this->store_.put_first(slot);
-    }
-
-    static void keep_oldest(std::vector<Report::Held>& oldest, Report::Held held) {
-        constexpr std::size_t a_few = 5;
-        auto at = oldest.begin();
-        while (at != oldest.end() && at->age >= held.age) ++at;
-        oldest.insert(at, held);
-        if (oldest.size() > a_few) oldest.pop_back();
     }
 
     // For nobody in particular who wishes that.

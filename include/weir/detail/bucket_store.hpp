@@ -110,12 +110,12 @@ private:
     // The bucket, but for 0, whose top came back last. 0: all are empty.
     std::size_t latest() const noexcept {
         std::size_t found = 0;
-        rep stamp = 0;
+        rep latest = never;
         for (std::size_t bucket = 1; bucket < N; ++bucket) {
-            auto const top = stores_[bucket].top_stamp();
-            if (top && (found == 0 || *top > stamp)) {
+            rep const stamp = stores_[bucket].top_stamp();
+            if (stamp > latest) {
                 found = bucket;
-                stamp = *top;
+                latest = stamp;
             }
         }
         return found;

@@ -2,7 +2,6 @@
 // The idle stores under a mutex.
 
 #include <mutex>
-#include <optional>
 #include <utility>
 #include <weir/detail/slot.hpp>
 
@@ -35,10 +34,9 @@ public:
         return slots_.size;
     }
 
-    std::optional<std::chrono::steady_clock::rep> top_stamp() const noexcept {
+    std::chrono::steady_clock::rep top_stamp() const noexcept {
         std::lock_guard const lock{mutex_};
-        if (slots_.empty()) return std::nullopt;
-        return slots_.first->parked_at.load(std::memory_order_relaxed);
+        return parked_at(slots_.first);
     }
 
     bool shut() const noexcept {

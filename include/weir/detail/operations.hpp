@@ -89,7 +89,10 @@ protected:
     Answer prepare_here(Waiter& waiter, Resource& slot) noexcept {
         Failure failure;
         while (slot.chores.any() && !failure) {
-            failure = arbiter_.closed() ? Failure{Errc::closed, {}} : do_chore(slot);
+            if (arbiter_.closed())
+                failure.code = Errc::closed;
+            else
+                failure = do_chore(slot);
             if (!failure) arbiter_.chore_done_here(slot, slot.chores.next());
         }
         Orders orders;

@@ -12,6 +12,9 @@
 namespace weir::detail {
 
 /// What is known about a pool at one moment.
+///
+/// A template, as what follows, so that it costs nothing to include.
+template <class Failure = ConnectFailure>
 struct Report {
     using duration = std::chrono::steady_clock::duration;
 
@@ -28,14 +31,24 @@ struct Report {
     bool knows_leases = false;   // there is upkeep
     std::vector<Held> leases{};  // the oldest first, a few
     std::size_t outdated = 0;    // open, and of an older generation
-    std::optional<ConnectFailure> failure{};
+    std::optional<Failure> failure{};
     std::optional<duration> next_attempt{};  // while attempts fail
     std::chrono::steady_clock::time_point now{};
     bool closed = false;
     bool ended = false;
+
+    /// One more that is held: the oldest are kept.
+    void note(Held held) {
+        constexpr std::size_t a_few = 5;
+        auto at = leases.begin();
+        while (at != leases.end() && at->age >= held.age) ++at;
+        leases.insert(at, held);
+        if (leases.size() > a_few) leases.pop_back();
+    }
 };
 
-inline std::string in_words(std::chrono::steady_clock::duration time) {
+template <class Duration>
+std::string in_words(Duration time) {
     auto const ms = std::chrono::duration_cast<std::chrono::milliseconds>(time).count();
     if (ms < 10'000) return std::to_string(ms) + " ms";
     if (ms < 600'000) return std::to_string(ms / 1'000) + " s";
@@ -43,8 +56,9 @@ inline std::string in_words(std::chrono::steady_clock::duration time) {
 }
 
 /// Why nobody is being served, if that is so.
-inline std::string reason(Report const& r) {
-    Stats const& s = r.stats;
+template <class Failure>
+std::string reason(Report<Failure> const& r) {
+    auto const& s = r.stats;
     if (r.ended) return "The pool is closed, and all has ended.";
     if (r.closed)
         return "The pool is closing: it waits for " + std::to_string(s.leased) + " leased, " +
@@ -70,9 +84,8 @@ inline std::string reason(Report const& r) {
     return who + "what is being opened for them is on its way.";
 }
 
-/// A template, so that it costs nothing to include.
-template <class Out>
-void print(Out& out, Report const& r) {
+template <class Out, class Failure>
+void print(Out& out, Report<Failure> const& r) {
     out << "weir pool: " << reason(r) << "\n  limits: low " << r.low << ", high " << r.stats.high << ", max_waiters "
         << (r.max_waiters ? std::to_string(*r.max_waiters) : "none") << ", max_concurrent "
         << (r.max_concurrent ? std::to_string(*r.max_concurrent) : "none") << '\n'

@@ -123,6 +123,15 @@ struct Slot : SlotBase {
     alignas(Conn) std::byte storage[sizeof(Conn)];
 };
 
+/// Before any time at which something was parked.
+inline constexpr std::chrono::steady_clock::rep never =
+    std::chrono::steady_clock::time_point::min().time_since_epoch().count();
+
+/// When a slot was parked; of none, `never`.
+inline std::chrono::steady_clock::rep parked_at(SlotBase const* slot) noexcept {
+    return slot ? slot->parked_at.load(std::memory_order_relaxed) : never;
+}
+
 /// Slots linked by `next`, owned by whoever holds the chain.
 struct Chain {
     SlotBase* first = nullptr;

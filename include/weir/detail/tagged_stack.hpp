@@ -3,7 +3,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <optional>
 #include <weir/detail/config.hpp>
 #include <weir/detail/slot.hpp>
 #include <weir/detail/spin.hpp>
@@ -49,12 +48,8 @@ public:
 
     std::size_t size() const noexcept { return count(head_.load_high()); }
 
-    /// When the one on top was parked. A hint, as somebody may take it meanwhile.
-    std::optional<std::chrono::steady_clock::rep> top_stamp() const noexcept {
-        SlotBase const* const slot = top(head_.load());
-        if (!slot) return std::nullopt;
-        return slot->parked_at.load(std::memory_order_relaxed);
-    }
+    /// When the one on top was parked, or `never`. A hint, as somebody may take it meanwhile.
+    std::chrono::steady_clock::rep top_stamp() const noexcept { return parked_at(top(head_.load())); }
 
     bool shut() const noexcept { return (head_.load_high() & gate) != 0; }
 
