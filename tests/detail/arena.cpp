@@ -22,14 +22,14 @@ struct NoHome final : Home<Conn> {
 
 TEST(Arena, NeverGivesOneSlotTwice) {
     NoHome<int> home;
-    Arena<int> arena;
+    Arena<Slot<int>> arena;
     std::set<SlotBase*> taken;
     for (int i = 0; i != 300; ++i) EXPECT_TRUE(taken.insert(&arena.take(home)).second);
 }
 
 TEST(Arena, TakesBackAndGivesAgain) {
     NoHome<int> home;
-    Arena<int> arena;
+    Arena<Slot<int>> arena;
     auto& a = arena.take(home);
     auto& b = arena.take(home);
     arena.put(a);
@@ -64,7 +64,7 @@ TEST(Arena, Rule49KeepsASlotsAlignmentAndThatOfAnOverAlignedResource) {
         char c[256];
     };
     NoHome<Big> home;
-    Arena<Big> arena;
+    Arena<Slot<Big>> arena;
     for (int i = 0; i != 20; ++i) {
         auto& slot = arena.take(home);
         EXPECT_EQ(reinterpret_cast<std::uintptr_t>(static_cast<SlotBase*>(&slot)) % cache_line, 0u);
@@ -74,7 +74,7 @@ TEST(Arena, Rule49KeepsASlotsAlignmentAndThatOfAnOverAlignedResource) {
 
 TEST(Arena, VisitsAllSlotsEverMadeThoseGivenBackToo) {
     NoHome<int> home;
-    Arena<int> arena;
+    Arena<Slot<int>> arena;
     for (std::uint64_t id = 1; id <= 3; ++id) arena.take(home).id = id;
     auto& fourth = arena.take(home);
     fourth.id = 4;
