@@ -44,7 +44,7 @@ TEST(Arena, TakesBackAndGivesAgain) {
 // A loser of a race may read `next` of a slot that has gone: its address stays what it was, however the arena grows.
 TEST(Arena, NeverMovesASlot) {
     NoHome<std::uint64_t> home;
-    Arena<std::uint64_t> arena;
+    Arena<Slot<std::uint64_t>> arena;
     std::vector<Slot<std::uint64_t>*> slots;
     for (std::uint64_t i = 0; i != 500; ++i) {
         slots.push_back(&arena.take(home));
