@@ -65,7 +65,7 @@ byte connecting;
 byte closings;
 byte serving;
 byte holds;
-bit runs;                   /* IdleClock */
+bit runs;                   /* AgeClock */
 bit draining;               /* an async closer waits */
 bit end_told;               /* ... and has been told */
 chan line_connecting = [ACQUIRERS] of { byte };
@@ -275,7 +275,7 @@ inline begin_close(s) {
     o_close = o_close | bit_of(s)
 }
 
-/* State::settle_slot */
+/* Serving::settle_slot */
 inline settle_slot(s) {
     lent_to[s] = NONE;
     if
@@ -287,7 +287,7 @@ inline settle_slot(s) {
     fi
 }
 
-/* State::free, without its open_for_waiters */
+/* Opening::free, without its open_for_waiters */
 inline free_slot(s) {
     state[s] = vacant;
     overrun[s] = 0;
@@ -309,7 +309,7 @@ inline settle_end() {
     fi
 }
 
-/* State::finish, and the end of State::Lock: settle_gate, settle_end, unlock. It is the end of the step before it: a
+/* Steps::finish, and the end of Steps::Lock: settle_gate, settle_end, unlock. It is the end of the step before it: a
  * gate that it opens has been shut all that time, so a push that was refused in between was as well refused before. */
 inline unlock() {
     if
@@ -439,7 +439,7 @@ end:
             }
 #ifdef CONNECTS_OVERRUN
         :: !overrun[me] ->
-            /* State::overrun_operations, as Arbiter::ring calls it; the connect ends later */
+            /* Serving::overrun_operations, as Rounds::ring calls it; the connect ends later */
             atomic {
                 lock();
                 overrun[me] = 1;
@@ -685,7 +685,7 @@ proctype Alarm() {
     byte s = NONE; byte who = NONE; byte kept; byte rounds; bit sweeps; ORDERS;
 end:
     do
-    /* Arbiter::ring */
+    /* Rounds::ring */
     :: atomic { rounds < 2 && runs && mutex == 0 -> mutex = 1; rounds++; holds++ };
         atomic {
             if
@@ -712,7 +712,7 @@ rung:
                 :: else -> holds++
                 fi
             };
-            /* Arbiter::sweep, TaggedStackStore::take_coldest */
+            /* Rounds::sweep, TaggedStackStore::take_coldest */
             atomic { lock(); kept = parked; parked = 0 };
             if
             :: kept != 0 -> atomic { lowest(kept, s); kept = kept & ~bit_of(s); state[s] = held; begin_close(s); s = NONE }
