@@ -9,7 +9,6 @@
 #include <memory>
 #include <optional>
 #include <stdexcept>
-#include <string>
 #include <tuple>
 #include <type_traits>
 #include <utility>
@@ -307,20 +306,7 @@ private:
 
     [[noreturn]] void raise(detail::Failure const& failure) const {
         if (failure.exception || failure.code != Errc::timed_out) failure.raise();
-        throw boost::system::system_error{failure.code, busy_with()};
-    }
-
-    std::string busy_with() const {
-        Stats const s = stats();
-        std::string text = "open " + std::to_string(s.open) + " of " + std::to_string(s.high) + ", idle " +
-                           std::to_string(s.idle) + ", leased " + std::to_string(s.leased) + ", connecting " +
-                           std::to_string(s.connecting) + ", closing " + std::to_string(s.closing) + ", waiting " +
-                           std::to_string(s.waiting);
-        if (auto const failure = last_connect_failure()) {
-            auto const ago = std::chrono::duration_cast<std::chrono::milliseconds>(now() - failure->when);
-            text += "; last connect failure " + std::to_string(ago.count()) + " ms ago: " + failure->text;
-        }
-        return text;
+        throw boost::system::system_error{failure.code, detail::in_brief(core_->report())};
     }
 
     struct LeaseResult {

@@ -55,6 +55,18 @@ std::string in_words(Duration time) {
     return std::to_string(ms / 60'000) + " min";
 }
 
+/// What the pool was busy with, for the text of an exception.
+template <class Failure>
+std::string in_brief(Report<Failure> const& r) {
+    auto const& s = r.stats;
+    std::string text = "open " + std::to_string(s.open) + " of " + std::to_string(s.high) + ", idle " +
+                       std::to_string(s.idle) + ", leased " + std::to_string(s.leased) + ", connecting " +
+                       std::to_string(s.connecting) + ", closing " + std::to_string(s.closing) + ", waiting " +
+                       std::to_string(s.waiting);
+    if (r.failure) text += "; last connect failure " + in_words(r.now - r.failure->when) + " ago: " + r.failure->text;
+    return text;
+}
+
 /// Why nobody is being served, if that is so.
 template <class Failure>
 std::string reason(Report<Failure> const& r) {
