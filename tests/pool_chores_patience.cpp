@@ -172,8 +172,8 @@ TEST_F(PoolChoresPatience, Rule3WhoseResetFailedIsServedWhenHisTurnComesAgain) {
 TEST_F(PoolChoresPatience, Rule43AHandlersContextMayOutliveThePoolAndThePoolsContext) {
     int calls = 0;
     {
-        asio::io_context pools;
-        FakePool<> pool{pools.get_executor(), connector, {.size = {.high = 1}, .wait = {.patience = 5ms}}};
+        auto const pools = std::make_unique<asio::io_context>();
+        FakePool<> pool{pools->get_executor(), connector, {.size = {.high = 1}, .wait = {.patience = 5ms}}};
         pool.async_resize(2, asio::bind_executor(io, [&](error_code) { ++calls; }));
     }
     io.run_for(generous);

@@ -6,16 +6,16 @@ namespace weir::detail {
 namespace {
 
 using namespace std::chrono_literals;
-using time_point = Overload::time_point;
+using time_point = Overload<>::time_point;
 
 struct OverloadTest : ::testing::Test {
-    Overload overload{5ms, 100ms};
+    Overload<> overload{5ms, 100ms};
     time_point const start{1h};
 
     OverloadTest() { overload.begin(start); }
 
     // The head is served every millisecond up to then, having waited so long. How many were shed.
-    int serve(time_point from, time_point until, Overload::duration waited) {
+    int serve(time_point from, time_point until, Overload<>::duration waited) {
         int shed = 0;
         for (auto now = from; now < until; now += 1ms) shed += overload.sheds(waited, now);
         return shed;

@@ -7,15 +7,15 @@ namespace weir::detail {
 namespace {
 
 using namespace std::chrono_literals;
-using time_point = Retry::time_point;
+using time_point = Retry<>::time_point;
 
 struct RetryTest : ::testing::Test {
     Random random{1};
     time_point now{1h};
-    Retry retry{10ms, 100ms, 0};
+    Retry<> retry{10ms, 100ms, 0};
 
     // An attempt that begins as soon as it may, and fails at once. How long that took.
-    Retry::duration fail() {
+    Retry<>::duration fail() {
         auto const at = retry.failing() ? retry.next() : now;
         auto const waited = at - now;
         now = at;
@@ -73,10 +73,10 @@ TEST_F(RetryTest, AttemptsThatBeganBeforeTheLatestFailureCountOnce) {
 // rule 19
 TEST(RetryJitter, Rule19ShortensEachDelayByItsPartAtMost) {
     Random random{7};
-    Retry::duration least = 1h;
-    Retry::duration most = 0ms;
+    Retry<>::duration least = 1h;
+    Retry<>::duration most = 0ms;
     for (int i = 0; i != 1'000; ++i) {
-        Retry retry{1s, 1s, 0.2};
+        Retry<> retry{1s, 1s, 0.2};
         time_point const now{1h};
         retry.failed(now, now, random);
         least = std::min(least, retry.next() - now);

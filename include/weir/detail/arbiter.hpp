@@ -310,7 +310,7 @@ public:
     }
 
     /// For an operator. Allocates, and walks all slots.
-    Report<> report() const {
+    Late<P, Report<>> report() const {
         Late<P, Report<>> report{.stats = stats()};
         report.now = std::chrono::steady_clock::now();
         std::lock_guard const lock{this->mutex_};

@@ -260,7 +260,7 @@ public:
     bool closed() const noexcept { return this->arbiter_.closed(); }
     Stats stats() const { return this->arbiter_.stats(); }
     auto last_failure() const { return this->arbiter_.last_failure(); }
-    Report<> report() const { return this->arbiter_.report(); }
+    auto report() const { return this->arbiter_.report(); }
     PoolExecutor<Executor> const& executor() const noexcept { return this->executor_; }
 
 private:

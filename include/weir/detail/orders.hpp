@@ -24,7 +24,8 @@ struct Orders {
 
     void push_cancel(std::shared_ptr<Task> const& task) noexcept {
         if (!task || std::exchange(task->asked_to_stop, true)) return;
-        task->next = std::exchange(cancel, task);
+        task->next = std::move(cancel);
+        cancel = task;
     }
 };
 

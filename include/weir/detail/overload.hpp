@@ -12,10 +12,13 @@ namespace weir::detail {
 /// apart but the least delay seen in an interval. While the line stands, whoever has waited for more than twice the
 /// target is shed when he comes to its head, as servers do it (B. Maurer: Fail at Scale, ACM Queue 13(8), 2015), and
 /// those behind him are served in time. Numbers only, for one thread at a time.
+///
+/// A template so that it costs nothing to include.
+template <class Clock = std::chrono::steady_clock>
 class Overload {
 public:
-    using duration = std::chrono::steady_clock::duration;
-    using time_point = std::chrono::steady_clock::time_point;
+    using duration = typename Clock::duration;
+    using time_point = typename Clock::time_point;
 
     constexpr Overload(duration target, duration interval) noexcept : target_{target}, interval_{interval} {}
 

@@ -13,10 +13,13 @@ namespace weir::detail {
 /// success not all at once, but two, four, eight at a time. Numbers only, for one thread at a time.
 ///
 /// Jitter, and why: M. Brooker, Exponential Backoff And Jitter, AWS Architecture Blog, 2015.
+///
+/// A template so that it costs nothing to include.
+template <class Clock = std::chrono::steady_clock>
 class Retry {
 public:
-    using duration = std::chrono::steady_clock::duration;
-    using time_point = std::chrono::steady_clock::time_point;
+    using duration = typename Clock::duration;
+    using time_point = typename Clock::time_point;
 
     constexpr Retry(duration first, duration most, double jitter) noexcept
         : first_{first}, most_{most}, jitter_{jitter} {}

@@ -76,23 +76,22 @@ protected:
             return wait.patience;
     }
     template <class Waiting>
-    static Overload overload_of(Waiting const& wait) noexcept {
+    static Late<Waiting, Overload<>> overload_of(Waiting const& wait) noexcept {
         if constexpr (P::sheds)
             return {wait.target, wait.interval};
         else
             return {{}, {}};
     }
 
-    // Where a failed connect fails its acquire, nobody but the refill tries again by itself.
+    // Where a failed connect fails its acquire, nobody but the refill tries again by itself: as `Backoff` does.
     template <class Connecting>
-    static Retry retry_of(Connecting const& connect) noexcept {
-        if constexpr (P::retries)
+    static Late<Connecting, Retry<>> retry_of(Connecting const& connect) noexcept {
+        if constexpr (P::retries) {
             return {connect.first, connect.max, connect.jitter};
-        else
-            return retry_of_backoff(Backoff{});
-    }
-    static Retry retry_of_backoff(Backoff const& backoff) noexcept {
-        return {backoff.first, backoff.max, backoff.jitter};
+        } else {
+            constexpr Backoff usual{};
+            return {usual.first, usual.max, usual.jitter};
+        }
     }
 
     using InFlight =
@@ -112,9 +111,9 @@ protected:
     Late<P, WaitQueue<>> queue_;
     Arena<SlotType> arena_;
     AgeClock<typename P::Clock> clock_;
-    Retry retry_;
+    Late<P, Retry<>> retry_;
     Random random_ = Random::seeded();
-    Overload overload_;
+    Late<P, Overload<>> overload_;
     InFlight in_flight_;            // operations in the order of their deadlines: all have the same time
     InFlight overrun_;              // those that are past it
     std::size_t serving_ = 0;       // connects in flight for the line, or for whoever comes
