@@ -38,7 +38,7 @@ TEST(PoolBackoff, Rule19RetriesUntilItSucceeds) {
 // rule 19, rule 6
 TEST(PoolBackoff, Rule19RetriesUntilTheDeadlineAndItsErrorCarriesTheLastFailure) {
     FakeConnector connector;
-    BackoffPool pool{connector, {.size = {.high = 1}, .wait = {.timeout = 60ms}, .connect = quick}};
+    BackoffPool pool{connector, {.size = {.high = 1}, .wait = {.timeout = 1s}, .connect = quick}};
     connector.fail(Hook::connect, std::make_exception_ptr(std::runtime_error{"no route to it"}));
     connector.gate(Hook::connect, Gate::error);
     try {
@@ -127,7 +127,7 @@ TEST(PoolBackoff, Rule19PermanentFailuresStarveNoWaiterOfAReturn) {
 // rule 8, rule 19: who may not wait fails with the error, as he would without a backoff.
 TEST(PoolBackoff, Rule8WithNoRoomAmongTheWaitersTheErrorIsTheAnswer) {
     FakeConnector connector;
-    BackoffPool pool{connector, {.size = {.high = 1, .max_waiters = 0}, .connect = quick}};
+    BackoffPool pool{connector, {.size = {.high = 1, .max_waiters = 0}, .connect = {.first = 1h, .max = 1h}}};
     connector.gate(Hook::connect, Gate::error);
     EXPECT_EQ(pool.try_acquire_for(generous).error(), boost::system::errc::connection_refused);
     EXPECT_EQ(pool.stats().waiting, 0u);
