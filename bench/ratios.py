@@ -13,7 +13,8 @@ import sys
 
 # The time that counts, the first that there is: see README.md.
 TIMES = ("wall_ns", "cpu_time")
-ALSO = ("p50_us", "p99_us", "p999_us")
+ALSO = ("p50_us", "p99_us", "p999_us", "opened", "goodput_pct", "refused_pct")
+NANOSECONDS = {"ns": 1, "us": 1e3, "ms": 1e6, "s": 1e9}
 
 
 def in_order(name):
@@ -21,20 +22,28 @@ def in_order(name):
 
 
 def time_of(run):
+    """In nanoseconds."""
     if "/manual_time" in run["run_name"]:
-        return run["real_time"]
-    return next(run[key] for key in TIMES if key in run)
+        return run["real_time"] * NANOSECONDS[run["time_unit"]]
+    key = next(key for key in TIMES if key in run)
+    return run[key] * (NANOSECONDS[run["time_unit"]] if key == "cpu_time" else 1)
+
+
+def medians(report):
+    """The medians in a report by name; where nothing was repeated, what there is."""
+    runs = {}
+    for run in report["benchmarks"]:
+        if run.get("error_occurred"):
+            sys.exit(f"{run['name']}: {run['error_message']}")
+        if run.get("aggregate_name") == "median" or run["repetitions"] == 1:
+            name = re.sub(r"/(real_time|manual_time|iterations:\d+)", "", run["run_name"])
+            runs[name] = run
+    return runs
 
 
 def main():
     bases = sys.argv[1:]
-    runs = {}
-    for run in json.load(sys.stdin)["benchmarks"]:
-        if run.get("error_occurred"):
-            sys.exit(f"{run['name']}: {run['error_message']}")
-        if run.get("aggregate_name") == "median":
-            name = re.sub(r"/(real_time|manual_time|iterations:\d+)", "", run["run_name"])
-            runs[name] = run
+    runs = medians(json.load(sys.stdin))
 
     also = [key for key in ALSO if any(key in run for run in runs.values())]
     print("| | ns |", " | ".join(also + [f"/ {base}" for base in bases]), "|")

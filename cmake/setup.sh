@@ -25,7 +25,7 @@ build_packages="g++ cmake ninja-build libboost1.81-dev"
 demo_packages="$build_packages libsqlite3-dev libpq-dev"
 test_packages="$build_packages libboost-context1.81-dev libgtest-dev libgmock-dev"
 ci_packages="$demo_packages $test_packages libbenchmark-dev clang-14 libclang-rt-14-dev
-    clang-format-14 clang-tidy-14 spin qemu-user g++-aarch64-linux-gnu googletest"
+    clang-format-14 clang-tidy-14 gnuplot-nox python3 spin valgrind qemu-user g++-aarch64-linux-gnu googletest"
 
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 # Asio is heavy on the compiler: as many jobs as processors, no more.

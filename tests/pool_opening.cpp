@@ -344,6 +344,27 @@ TEST_F(PoolOpening, Rule20MaxConcurrentBoundsConnectsInFlight) {
     expect_drained(pool, connector);
 }
 
+// rule 20, rule 16: a connect takes so long that all others have been served before it ends.
+TEST_F(PoolOpening, Rule20ASpikeIsServedByWhatIsThereAndOpensWhatItMayAtATime) {
+    Pool pool{connector, {.size = {.high = 50}, .connect = {.max_concurrent = 2}}};
+    EXPECT_EQ(pool.warm_up(5), 5u);
+    connector.gate(Hook::connect, Gate::never);
+    std::vector<std::future<bool>> threads;
+    for (int i = 0; i != 50; ++i) {
+        threads.push_back(std::async(std::launch::async, [&] {
+            auto const lease = pool.try_acquire_for(generous);
+            std::this_thread::sleep_for(2ms);
+            return lease.has_value();
+        }));
+    }
+    EXPECT_TRUE(connector.await_blocked(Hook::connect, 2));
+    EXPECT_TRUE(eventually([&] { return pool.stats().acquired == 48 && pool.stats().idle == 5; }));
+    connector.gate(Hook::connect, Gate::ok);
+    for (auto& thread : threads) EXPECT_TRUE(thread.get());
+    EXPECT_EQ(connector.calls(Hook::connect), 5u + 2u);
+    expect_drained(pool, connector);
+}
+
 // rule 20, rule 23
 TEST_F(PoolOpening, Rule20ASecondFreedSlotIsNotOpenedForTheSameWaiter) {
     Pool pool{io.get_executor(), connector, {.size = {.high = 2}}};

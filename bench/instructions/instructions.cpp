@@ -1,0 +1,70 @@
+// How many instructions an idle acquire and its return are; to be counted by bench/instructions.py, not timed.
+
+#include <chrono>
+#include <contenders/naive.hpp>
+#include <contenders/weir.hpp>
+#include <cstdint>
+#include <work.hpp>
+
+namespace {
+
+using bench::Resource;
+
+struct Connector {
+    Resource::Total* total;
+
+    Resource connect() const { return Resource{*total}; }
+    void apply(Resource&, int) const {}
+    void reset(Resource&) const {}
+};
+
+/// What a service that runs for months has: settings, and bounds on age and uses.
+class WithSettingsAndUpkeep {
+public:
+    using Pool = weir::Pool<Resource, weir::SettingBuckets<int>, weir::Upkeep>;
+
+    WithSettingsAndUpkeep(std::size_t size, Resource::Total& total)
+        : pool_{Connector{&total},
+                {.size = {.high = size}, .upkeep = {.max_age = std::chrono::hours{1}, .max_uses = 1'000'000'000}}} {}
+
+    weir::Lease<Resource> acquire() { return pool_.acquire(); }
+    weir::Lease<Resource> acquire(int setting) { return pool_.acquire(setting); }
+
+private:
+    Pool pool_;
+};
+
+/// The same, asked for a setting each time.
+struct WithASetting : WithSettingsAndUpkeep {
+    using WithSettingsAndUpkeep::WithSettingsAndUpkeep;
+    weir::Lease<Resource> acquire() { return WithSettingsAndUpkeep::acquire(7); }
+};
+
+// A function of its own: else the compiler spreads the pool's members over registers that no service could spare.
+template <class Pool>
+[[gnu::noinline]] void pairs(Pool& pool, std::int64_t count) {
+    for (std::int64_t i = 0; i < count; ++i) {
+        auto const held = pool.acquire();
+        held->use();
+    }
+}
+
+template <class Pool>
+void instructions(benchmark::State& state) {
+    bench::Shared<Pool> shared{1};
+    auto const count = state.range(0);
+    for (auto _ : state) pairs(shared.pool(), count);
+    shared.check(state, static_cast<std::uint64_t>(state.iterations() * count), 1);
+}
+
+// One iteration each: the difference between the two is what so many pairs more cost, and nothing else.
+void counts(benchmark::internal::Benchmark* benchmark) {
+    benchmark->ArgName("pairs")->Arg(10'000)->Arg(110'000)->Iterations(1);
+}
+
+BENCHMARK(instructions<bench::Weir<Resource>>)->Name("instructions/weir")->Apply(counts);
+BENCHMARK(instructions<WithSettingsAndUpkeep>)->Name("instructions/weir_settings_upkeep")->Apply(counts);
+BENCHMARK(instructions<WithASetting>)->Name("instructions/weir_settings_upkeep_setting")->Apply(counts);
+BENCHMARK(instructions<bench::Naive<Resource>>)->Name("instructions/naive")->Apply(counts);
+
+}  // namespace
