@@ -74,7 +74,7 @@ boost::asio::awaitable<void> run_client(Source& source, Backend& backend, Client
     for (;;) {
         try {
             auto const asked = Clock::now();
-            auto handle = co_await source.async_get();
+            auto handle = co_await source.async_get(client.tenant());
             auto const got = Clock::now();
             Operation operation = client.next();
             co_await backend.async_run(*handle, operation);
@@ -97,7 +97,7 @@ void run_plain_client(Source& source, Backend& backend, Client client, Recorder&
     for (;;) {
         try {
             auto const asked = Clock::now();
-            auto handle = source.get();
+            auto handle = source.get(client.tenant());
             auto const got = Clock::now();
             Operation operation = client.next();
             backend.run(*handle, operation);

@@ -12,10 +12,16 @@
 
 namespace query_service {
 
-/// Everything that is asked while clients run. Each backend may have a text of its own for each of these.
-enum class Query : std::uint8_t { begin, commit, rollback, debit, credit, record, balance, history, total };
+/// Whose ledger a session works on: the pool's setting. They are numbered from 1; without tenants there is one ledger,
+/// and it is nobody's. All ledgers have the same tables, and which of them a statement means is the session's affair.
+enum class Tenant : std::uint32_t { nobody = 0 };
 
-inline constexpr std::size_t query_count = 9;
+inline std::string to_string(Tenant tenant) { return std::to_string(static_cast<std::uint32_t>(tenant)); }
+
+/// Everything that is asked while clients run. Each backend may have a text of its own for each of these.
+enum class Query : std::uint8_t { begin, commit, rollback, debit, credit, record, balance, history, total, owner };
+
+inline constexpr std::size_t query_count = 10;
 
 /// In the order of `Query`. `$1`, `$2`, … first appear in rising order in every text, because to SQLite they are
 /// names, numbered as they come.
@@ -29,6 +35,7 @@ inline constexpr std::array<char const*, query_count> common_sql{
     "SELECT balance FROM ledger_account WHERE id = $1",
     "SELECT amount FROM ledger_transfer WHERE source = $1 OR target = $1 ORDER BY seq DESC LIMIT 10",
     "SELECT CAST(sum(balance) AS bigint) FROM ledger_account",
+    "SELECT tenant FROM ledger_owner",
 };
 
 struct Statement {
@@ -56,11 +63,14 @@ private:
 
 inline constexpr std::int64_t opening_balance = 1000;
 
-/// Makes the two tables anew, with `accounts` accounts numbered from 1.
-inline std::vector<std::string> ledger_script(std::size_t accounts) {
+/// Makes the tables of one ledger anew, with `accounts` accounts numbered from 1.
+inline std::vector<std::string> ledger_script(Tenant tenant, std::size_t accounts) {
     return {
+        "DROP TABLE IF EXISTS ledger_owner",
         "DROP TABLE IF EXISTS ledger_transfer",
         "DROP TABLE IF EXISTS ledger_account",
+        "CREATE TABLE ledger_owner (tenant bigint NOT NULL)",
+        "INSERT INTO ledger_owner (tenant) VALUES (" + to_string(tenant) + ")",
         "CREATE TABLE ledger_account (id bigint PRIMARY KEY, opening bigint NOT NULL, balance bigint NOT NULL)",
         // The key makes it impossible to book one transfer of a client twice.
         "CREATE TABLE ledger_transfer (client bigint NOT NULL, seq bigint NOT NULL, source bigint NOT NULL,"
@@ -70,7 +80,7 @@ inline std::vector<std::string> ledger_script(std::size_t accounts) {
         "INSERT INTO ledger_account (id, opening, balance)"
         " WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < " +
             std::to_string(accounts) + ") SELECT i, " + std::to_string(opening_balance) + ", " +
-            std::to_string(opening_balance) + " FROM n",
+            std::to_string(opening_balance) + " FROM n WHERE i <= " + std::to_string(accounts),
         "ANALYZE ledger_account",
     };
 }

@@ -3,39 +3,12 @@
 #include <array>
 #include <charconv>
 #include <functional>
+#include <sstream>
 #include <string_view>
 #include <type_traits>
+#include <vector>
 
 namespace query_service {
-
-char const* const help_text = R"(usage: 10_query_service [options]
-
-Runs a ledger (transfers, balances, histories) for many clients at once through one weir::Pool, then the same
-work with a connection per request, and shows both side by side. Ends after --seconds a side, or by Ctrl-C
-(SIGINT, SIGTERM): the pool is drained and the ledger checked. A second Ctrl-C ends at once
-and leaves temporary files behind.
-
-  --db sqlite:PATH          a SQLite file; made if missing, switched to WAL mode; its tables `account` and
-                            `transfer` are replaced and stay for you to look at
-  --db postgresql://...     a PostgreSQL server, as libpq writes it; works in a schema `weir_query_service`
-                            of its own, which is dropped at the end
-                            (default: a SQLite file in a temporary directory, removed at the end)
-  --clients N               concurrent clients, coroutines                       (default 100)
-  --threads N               more clients, one plain blocking thread each         (default 4)
-  --io-threads N            threads that run the coroutines                      (default 2)
-  --high N                  connections the pool may open                        (default 16)
-  --low N                   connections the pool keeps however quiet it is       (default 0)
-  --seconds S               how long each side runs                              (default 5)
-  --write-ratio R           share of transfers among the requests, 0 to 1        (default 0.2)
-  --accounts N              accounts in the ledger                               (default 1000)
-  --drain-deadline S        how long the end may take                            (default 5)
-  --report FILE             also write the table to FILE: CSV if it ends in .csv, else Markdown
-  --no-compare              leave out the connection per request
-  --seed N                  of the random requests                               (default 1)
-  --help                    this text
-
-exit status: 0 all drained and the ledger is right; 1 something failed; 2 wrong arguments
-)";
 
 namespace {
 
@@ -63,6 +36,26 @@ Seconds parse_seconds(std::string_view name, std::string_view text, double least
     return Seconds{parse_number<double>(name, text, least, 86'400)};
 }
 
+/// 0, or at least `least`.
+Seconds parse_seconds_or_never(std::string_view name, std::string_view text, double least) {
+    Seconds const seconds = parse_seconds(name, text, 0);
+    if (seconds.count() > 0 && seconds.count() < least) {
+        parse_seconds(name, text, least);
+    }
+    return seconds;
+}
+
+/// `WHAT` or `WHAT@T`. Without a T the time is not known before all options are: it is negative so long.
+template <class ParseWhat>
+auto parse_planned(std::string_view name, std::string_view text, ParseWhat parse_what) {
+    auto const sign = text.find('@');
+    Planned<decltype(parse_what(text))> planned{parse_what(text.substr(0, sign)), Seconds{-1}};
+    if (sign != std::string_view::npos) {
+        planned.at = parse_seconds(name, text.substr(sign + 1), 0);
+    }
+    return planned;
+}
+
 std::string parse_database(std::string_view text) {
     constexpr std::string_view sqlite = "sqlite:";
     bool const is_sqlite = text.starts_with(sqlite) && text.size() > sqlite.size();
@@ -85,8 +78,8 @@ Rule count(std::string_view name, std::size_t Options::*field, std::size_t least
             }};
 }
 
-std::array<Rule, 12> const& rules() {
-    static std::array<Rule, 12> const all{
+std::vector<Rule> const& rules() {
+    static std::vector<Rule> const all{
         Rule{"--db", [](Options& o, auto, auto text) { o.db = parse_database(text); }},
         count("--clients", &Options::clients, 0, 10'000),
         count("--threads", &Options::threads, 0, 1'000),
@@ -99,11 +92,41 @@ std::array<Rule, 12> const& rules() {
              [](Options& o, auto name, auto text) { o.drain_deadline = parse_seconds(name, text, 0); }},
         Rule{"--write-ratio",
              [](Options& o, auto name, auto text) { o.write_ratio = parse_number<double>(name, text, 0, 1); }},
+        count("--tenants", &Options::tenants, 0, 100),
+        Rule{"--max-age",
+             [](Options& o, auto name, auto text) { o.max_age = parse_seconds_or_never(name, text, 0.01); }},
+        Rule{"--refresh-every",
+             [](Options& o, auto name, auto text) { o.refresh_every = parse_seconds_or_never(name, text, 0.01); }},
+        Rule{"--resize-to",
+             [](Options& o, auto name, auto text) {
+                 o.resize = parse_planned(name, text,
+                                          [&](auto what) { return parse_number<std::size_t>(name, what, 0, 10'000); });
+             }},
+        Rule{"--outage",
+             [](Options& o, auto name, auto text) {
+                 o.outage = parse_planned(name, text, [&](auto what) { return parse_seconds(name, what, 0.1); });
+             }},
         Rule{"--report", [](Options& o, auto, auto text) { o.report = text; }},
         Rule{"--seed",
              [](Options& o, auto name, auto text) { o.seed = parse_number<std::uint64_t>(name, text, 0, UINT64_MAX); }},
     };
     return all;
+}
+
+std::string show(Seconds time) {
+    std::ostringstream out;
+    out << time.count() << " s";
+    return out.str();
+}
+
+/// The times that were not given.
+void complete(Options& options) {
+    if (options.resize && options.resize->at.count() < 0) {
+        options.resize->at = options.seconds / 2;
+    }
+    if (options.outage && options.outage->at.count() < 0) {
+        options.outage->at = options.seconds / 3;
+    }
 }
 
 void check_together(Options const& options) {
@@ -113,6 +136,15 @@ void check_together(Options const& options) {
     }
     if (options.clients + options.threads == 0) {
         throw UsageError("--clients: with --threads 0 there must be at least one");
+    }
+    if (options.resize && options.resize->at >= options.seconds) {
+        throw UsageError("--resize-to: " + show(options.resize->at) + " is not before the end, which is at " +
+                         show(options.seconds) + " (--seconds)");
+    }
+    // The time it takes to be served again is what it is for.
+    if (options.outage && options.outage->at + options.outage->what + Seconds{1} > options.seconds) {
+        throw UsageError("--outage: ends at " + show(options.outage->at + options.outage->what) +
+                         ", which is less than a second before the end at " + show(options.seconds) + " (--seconds)");
     }
 }
 
@@ -153,6 +185,7 @@ std::optional<Options> parse_options(int argc, char const* const* argv) {
         }
         rule->set(options, name, value);
     }
+    complete(options);
     check_together(options);
     return options;
 }

@@ -42,9 +42,36 @@ PgParameters parameters_of(std::string const& uri) {
     };
 }
 
+std::string schema_of(Tenant tenant) {
+    return tenant == Tenant::nobody ? schema : std::string(schema) + "_" + to_string(tenant);
+}
+
+std::string see_ledger_of(Tenant tenant) { return "SET search_path TO \"" + schema_of(tenant) + "\""; }
+
+/// Ours, and those of tenants that a run left behind that was killed.
+std::string drop_schemas() {
+    return std::string(
+               "DO $$ DECLARE name text; BEGIN FOR name IN SELECT nspname FROM pg_namespace WHERE nspname ~ '^") +
+           schema + "(_[0-9]+)?$' LOOP EXECUTE format('DROP SCHEMA %I CASCADE', name); END LOOP; END $$";
+}
+
 }  // namespace
 
-PgBackend::PgBackend(Options const& options) : accounts_(options.accounts), parameters_(parameters_of(options.db)) {}
+asio::awaitable<void> PgConnector::apply(PgConn& conn, Tenant const& tenant) const {
+    std::string const sql = see_ledger_of(tenant);
+    co_await conn.async_run_text(sql);
+}
+
+asio::awaitable<void> PgConnector::reset(PgConn& conn) const {
+    std::string const sql = "RESET search_path";  // to what the connection was opened with: nobody's
+    co_await conn.async_run_text(sql);
+}
+
+PgBackend::PgBackend(Options const& options)
+    : accounts_(options.accounts),
+      tenants_(options.tenants),
+      reach_(options.outage ? Reach::through_relay : Reach::direct),
+      parameters_(parameters_of(options.db)) {}
 
 template <class Function>
 auto PgBackend::with_keeper(Function function) {
@@ -81,16 +108,34 @@ void PgBackend::prepare() {
         throw std::runtime_error("this database is in use by another run of this program");
     }
     schema_is_ours_ = true;
-    // Left behind by a run that was killed, it is replaced.
-    keeper_->run_text(std::string("DROP SCHEMA IF EXISTS ") + schema + " CASCADE");
-    keeper_->run_text(std::string("CREATE SCHEMA ") + schema);
-    for (std::string const& sql : ledger_script(accounts_)) {
-        keeper_->run_text(sql, 120s);
+    keeper_->run_text("SET client_min_messages = warning");
+    keeper_->run_text(drop_schemas(), 120s);
+    for (std::uint32_t number = 0; number <= tenants_; ++number) {
+        auto const tenant = static_cast<Tenant>(number);
+        keeper_->run_text("CREATE SCHEMA \"" + schema_of(tenant) + "\"");
+        keeper_->run_text(see_ledger_of(tenant));
+        // Where there are tenants, nobody has nothing.
+        for (std::string const& sql : ledger_script(tenant, number == 0 && tenants_ > 0 ? 0 : accounts_)) {
+            keeper_->run_text(sql, 120s);
+        }
+    }
+    keeper_->run_text("RESET search_path");
+
+    served_ = parameters_;
+    if (reach_ == Reach::through_relay) {
+        if (!relay_) {
+            relay_ = std::make_unique<Relay>(keeper_->peer());
+        }
+        PgParameters const way = keeper_->by_way_of(relay_->port());
+        served_.insert(served_.end(), way.begin(), way.end());
     }
 }
 
-Audit PgBackend::audit() {
-    return with_keeper([](Conn& keeper) { return read_audit([&](char const* sql) { return keeper.run_text(sql); }); });
+Audit PgBackend::audit(Tenant tenant) {
+    return with_keeper([&](Conn& keeper) {
+        keeper.run_text(see_ledger_of(tenant));
+        return read_audit([&](char const* sql) { return keeper.run_text(sql); });
+    });
 }
 
 void PgBackend::clean_up() noexcept {
@@ -99,7 +144,7 @@ void PgBackend::clean_up() noexcept {
     }
     try {
         keeper_->run_text("SET lock_timeout = '2s'");  // a request that hangs must not make us hang
-        keeper_->run_text(std::string("DROP SCHEMA IF EXISTS ") + schema + " CASCADE");
+        keeper_->run_text(drop_schemas());
     } catch (std::exception const&) {
         // Again, the next run replaces it.
     }
@@ -118,8 +163,21 @@ asio::awaitable<void> PgBackend::async_run(Conn& conn, Operation& operation) {
     }
 }
 
-asio::awaitable<std::unique_ptr<PgConn>> PgBackend::async_open() {
-    co_return std::make_unique<Conn>(co_await Conn::async_open(parameters_));
+PgConn PgBackend::open(Tenant tenant) {
+    Conn conn = Conn::open(served_);
+    if (tenant != Tenant::nobody) {
+        conn.run_text(see_ledger_of(tenant));
+    }
+    return conn;
+}
+
+asio::awaitable<std::unique_ptr<PgConn>> PgBackend::async_open(Tenant tenant) {
+    auto conn = std::make_unique<Conn>(co_await Conn::async_open(served_));
+    if (tenant != Tenant::nobody) {
+        std::string const sql = see_ledger_of(tenant);
+        co_await conn->async_run_text(sql);
+    }
+    co_return conn;
 }
 
 asio::awaitable<void> PgBackend::async_close(std::unique_ptr<Conn> conn) {

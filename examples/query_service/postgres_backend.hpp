@@ -1,16 +1,18 @@
-// The ledger in a PostgreSQL server.
+// The ledger in a PostgreSQL server, or the ledgers of tenants in a schema each.
 #pragma once
 
 #ifdef WEIR_HAVE_LIBPQ
 
 #include <boost/asio/awaitable.hpp>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
 
 #include "options.hpp"
 #include "postgres_conn.hpp"
+#include "relay.hpp"
 #include "workload.hpp"
 
 namespace query_service {
@@ -20,6 +22,10 @@ struct PgConnector {
     PgParameters parameters;
 
     boost::asio::awaitable<PgConn> connect() const { return PgConn::async_open(parameters); }
+
+    boost::asio::awaitable<bool> check(PgConn& conn) const { co_return conn.alive(); }
+    boost::asio::awaitable<void> apply(PgConn& conn, Tenant const& tenant) const;
+    boost::asio::awaitable<void> reset(PgConn& conn) const;
 
     /// A request that failed half-way leaves a transaction, or half an answer. The server forgets both when the
     /// connection is closed, which is simpler than rolling back and needs no round trip here.
@@ -35,15 +41,19 @@ public:
 
     std::string describe() const;
     void prepare();  ///< fresh tables
-    Audit audit();
+    Audit audit(Tenant tenant);
     void clean_up() noexcept;
-    Connector connector() const { return {parameters_}; }
+    Connector connector() const { return {served_}; }  ///< once it is prepared
+
+    /// The database is out of reach, until it is mended. Only where an outage is planned.
+    void cut() { relay_->shut(); }
+    void mend() { relay_->open(); }
 
     void run(Conn& conn, Operation& operation);
     boost::asio::awaitable<void> async_run(Conn& conn, Operation& operation);
 
-    Conn open() { return Conn::open(parameters_); }
-    boost::asio::awaitable<std::unique_ptr<Conn>> async_open();
+    Conn open(Tenant tenant);
+    boost::asio::awaitable<std::unique_ptr<Conn>> async_open(Tenant tenant);
     boost::asio::awaitable<void> async_close(std::unique_ptr<Conn> conn);
 
 private:
@@ -51,9 +61,15 @@ private:
     template <class Function>
     auto with_keeper(Function function);
 
+    enum class Reach : std::uint8_t { direct, through_relay };
+
     std::size_t accounts_;
+    std::size_t tenants_;
+    Reach reach_;
     bool schema_is_ours_ = false;
     PgParameters parameters_;
+    PgParameters served_;  // what clients connect with
+    std::unique_ptr<Relay> relay_;
     std::optional<Conn> keeper_;  // a connection of its own, so that looking after the tables needs no free lease
 };
 

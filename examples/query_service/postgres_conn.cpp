@@ -3,6 +3,7 @@
 #ifdef WEIR_HAVE_LIBPQ
 
 #include <poll.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -172,8 +173,23 @@ bool PgConn::collect(Answer& answer) {
     return false;
 }
 
+void PgConn::send_text(std::string const& sql) {
+    if (PQsendQuery(conn_.get(), sql.c_str()) == 0) {
+        throw failure(PQerrorMessage(conn_.get()));
+    }
+}
+
 asio::awaitable<Outcome> PgConn::async_run(Statement const& statement) {
     send(statement);
+    return async_finish();
+}
+
+asio::awaitable<Outcome> PgConn::async_run_text(std::string const& sql) {
+    send_text(sql);
+    return async_finish();
+}
+
+asio::awaitable<Outcome> PgConn::async_finish() {
     while (!flushed()) {
         // Statements here are far shorter than the server's buffers, so it cannot be waiting for us to read first.
         co_await socket_->async_wait(Socket::wait_write, asio::use_awaitable);
@@ -224,10 +240,37 @@ Outcome PgConn::run(Statement const& statement) {
 }
 
 Outcome PgConn::run_text(std::string const& sql, std::chrono::seconds patience) {
-    if (PQsendQuery(conn_.get(), sql.c_str()) == 0) {
-        throw failure(PQerrorMessage(conn_.get()));
-    }
+    send_text(sql);
     return finish(patience);
+}
+
+bool PgConn::alive() noexcept {
+    pollfd watched{.fd = PQsocket(conn_.get()), .events = POLLIN, .revents = 0};
+    while (::poll(&watched, 1, 0) > 0) {
+        if (PQconsumeInput(conn_.get()) == 0) {
+            return false;
+        }
+    }
+    return clean();
+}
+
+asio::generic::stream_protocol::endpoint PgConn::peer() const {
+    sockaddr_storage address{};
+    socklen_t size = sizeof address;
+    if (::getpeername(PQsocket(conn_.get()), reinterpret_cast<sockaddr*>(&address), &size) != 0) {
+        throw std::system_error(errno, std::generic_category(), "cannot tell where the server is");
+    }
+    return {&address, size};
+}
+
+PgParameters PgConn::by_way_of(std::uint16_t port) const {
+    PgParameters way{{"hostaddr", "127.0.0.1"}, {"port", std::to_string(port)}};
+    way.emplace_back("host", PQhost(conn_.get()));  // for its certificate, and the one of several that answered
+    // It may come from a file that knows the server by its own port.
+    if (char const* const password = PQpass(conn_.get()); password != nullptr && *password != '\0') {
+        way.emplace_back("password", password);
+    }
+    return way;
 }
 
 std::string PgConn::describe() const {

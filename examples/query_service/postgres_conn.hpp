@@ -10,8 +10,10 @@
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
+#include <boost/asio/generic/stream_protocol.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <chrono>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -38,12 +40,19 @@ public:
     Outcome run(Statement const& statement);
     Outcome run_text(std::string const& sql, std::chrono::seconds patience = default_patience);
     boost::asio::awaitable<Outcome> async_run(Statement const& statement);
+    boost::asio::awaitable<Outcome> async_run_text(std::string const& sql);
 
     /// Connected, and in no transaction: fit for the next user.
     bool clean() const noexcept {
         return PQstatus(conn_.get()) == CONNECTION_OK && PQtransactionStatus(conn_.get()) == PQTRANS_IDLE;
     }
+    /// The same after a look at what has come meanwhile: a server that has gone has said so.
+    bool alive() noexcept;
+
     std::string describe() const;  ///< without the password
+    boost::asio::generic::stream_protocol::endpoint peer() const;
+    /// What leads to the same server by a port of this machine.
+    PgParameters by_way_of(std::uint16_t port) const;
 
 private:
     using Socket = boost::asio::posix::stream_descriptor;
@@ -58,11 +67,13 @@ private:
     explicit PgConn(PGconn* conn) noexcept : conn_(conn) {}
     static Socket watch(PGconn* conn, boost::asio::any_io_executor const& executor);
     void send(Statement const& statement);
+    void send_text(std::string const& sql);
     bool flushed();
     void receive();
     bool collect(Answer& answer);
     void wait_for(short events, std::chrono::steady_clock::time_point deadline);
     Outcome finish(std::chrono::seconds patience);
+    boost::asio::awaitable<Outcome> async_finish();
 
     std::unique_ptr<PGconn, Finish> conn_;
     std::optional<Socket> socket_;  // only of one opened by a coroutine

@@ -85,6 +85,21 @@ std::string fixed(double value, int digits) {
 
 std::string milliseconds(Seconds duration) { return fixed(duration.count() * 1e3, 3); }
 
+/// A side that was interrupted before it was over has none.
+template <class Add>
+void add_outage(Add add) {
+    auto const add_one = [&](std::string label, std::string unit, auto cell) {
+        add(std::move(label), std::move(unit),
+            [=](Summary const& side) { return side.outage ? cell(*side.outage) : std::string("-"); });
+    };
+    add_one("outage lasted", "s", [](Outage const& outage) { return fixed(outage.lasted.count(), 2); });
+    add_one("requests failed by it", "", [](Outage const& outage) { return std::to_string(outage.requests_failed); });
+    add_one("connects tried meanwhile", "", [](Outage const& outage) { return std::to_string(outage.connects_tried); });
+    add_one("served again after", "ms", [](Outage const& outage) {
+        return outage.served_after ? milliseconds(*outage.served_after) : std::string("never");
+    });
+}
+
 std::vector<Row> table(std::vector<Summary> const& sides) {
     std::vector<Row> rows;
     auto const add = [&](std::string label, std::string unit, auto cell) {
@@ -121,6 +136,9 @@ std::vector<Row> table(std::vector<Summary> const& sides) {
         }
         return std::string("unknown");
     });
+    if (std::any_of(sides.begin(), sides.end(), [](Summary const& side) { return side.outage.has_value(); })) {
+        add_outage(add);
+    }
     return rows;
 }
 

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <iosfwd>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -57,6 +58,14 @@ private:
 enum class Drained : std::uint8_t { yes, no };
 enum class Verdict : std::uint8_t { right, wrong, unknown };
 
+/// What it cost that the database was out of reach.
+struct Outage {
+    Seconds lasted{0};
+    std::uint64_t requests_failed = 0;
+    std::uint64_t connects_tried = 0;       ///< while it lasted
+    std::optional<Seconds> served_after{};  ///< from its end to the first request that succeeded; none: none did
+};
+
 /// One column of the table.
 struct Summary {
     std::string name;
@@ -73,6 +82,8 @@ struct Summary {
     Drained drained = Drained::no;
     Verdict verdict = Verdict::unknown;  ///< on the ledger
     std::vector<std::string> reasons;    ///< for a verdict other than right
+    std::optional<Outage> outage{};
+    std::string counters;  ///< of the pool, as it prints them
 };
 
 void print_table(std::ostream& out, std::vector<Summary> const& sides);

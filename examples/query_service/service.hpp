@@ -7,19 +7,21 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdlib>
+#include <deque>
 #include <exception>
-#include <iomanip>
 #include <iostream>
-#include <sstream>
+#include <ostream>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "clients.hpp"
 #include "interrupt.hpp"
+#include "live_dump.hpp"
 #include "options.hpp"
 #include "report.hpp"
 #include "sources.hpp"
+#include "watch.hpp"
 #include "workload.hpp"
 
 namespace query_service {
@@ -51,7 +53,11 @@ template <class Backend>
 class Service {
 public:
     Service(Options const& options, Backend& backend)
-        : options_(options), backend_(&backend), interrupt_(io_), io_threads_(io_, options.io_threads) {}
+        : options_(options),
+          backend_(&backend),
+          interrupt_(io_),
+          live_dump_(io_),
+          io_threads_(io_, options.io_threads) {}
 
     /// The status to exit with.
     int run() {
@@ -59,7 +65,11 @@ public:
         std::cout << backend_->describe() << "\n"
                   << options_.clients << " coroutines on " << options_.io_threads << " io threads and "
                   << options_.threads << " plain threads; " << options_.accounts << " accounts, "
-                  << options_.write_ratio * 100 << " % transfers\n";
+                  << options_.write_ratio * 100 << " % transfers";
+        if (options_.tenants > 0) {
+            std::cout << "; " << options_.tenants << " tenants, each with a ledger";
+        }
+        std::cout << "\n";
 
         run_side<Pooled<Backend>>();
         if (options_.compare == Compare::with_connection_per_request && !interrupt_.requested()) {
@@ -73,8 +83,15 @@ private:
     template <class Source>
     void run_side() {
         std::cout << "\n" << Source::name << "\n";
-        Ledger ledger{options_.accounts};
+        std::deque<Ledger> ledgers;
+        if (options_.tenants == 0) {
+            ledgers.emplace_back(Tenant::nobody, options_.accounts);
+        }
+        for (std::size_t number = 1; number <= options_.tenants; ++number) {
+            ledgers.emplace_back(static_cast<Tenant>(number), options_.accounts);
+        }
         Source source{io_, *backend_, options_};
+        LiveDump::Show const show{live_dump_, [&](std::ostream& out) { source.dump(out); }};
         Crew crew{options_.clients, options_.threads};
         Summary summary;
         summary.name = Source::name;
@@ -82,12 +99,16 @@ private:
         auto const started = Clock::now();
         try {
             crew.start(io_, source, *backend_, [&](std::size_t number) {
-                return Client{ledger, number, options_.seed, options_.write_ratio};
+                return Client{ledgers[number % ledgers.size()], number, options_.seed, options_.write_ratio};
             });
         } catch (std::exception const& error) {
             abandon(std::string("cannot start all clients: ") + error.what());
         }
-        watch(crew, source, started);
+        {
+            Watch<Source, Backend> watch{options_, *backend_, source, crew, started};
+            watch.run(interrupt_);
+            summary.outage = watch.outage();
+        }
 
         auto const ending = Clock::now();
         summary.elapsed = ending - started;
@@ -100,13 +121,8 @@ private:
 
         crew.add_to(summary);
         summary.opened = source.opened();
-        summary.committed = ledger.commits_confirmed();  // before the audit: a client that hangs may yet confirm one
-        try {
-            summary.reasons = ledger.verify(backend_->audit(), summary.committed);
-            summary.verdict = summary.reasons.empty() ? Verdict::right : Verdict::wrong;
-        } catch (std::exception const& error) {
-            summary.reasons.push_back(std::string("cannot be read back: ") + error.what());
-        }
+        summary.counters = source.counters();
+        check(ledgers, summary);
         sides_.push_back(std::move(summary));
         if (!ended) {
             conclude();
@@ -114,27 +130,22 @@ private:
         }
     }
 
-    /// Until the time is up or somebody presses Ctrl-C, a line every second.
-    template <class Source>
-    void watch(Crew const& crew, Source const& source, Clock::time_point started) {
-        auto const end = started + std::chrono::duration_cast<Clock::duration>(options_.seconds);
-        Recorder::Counts before;
-        for (auto last = started; last < end;) {
-            if (interrupt_.wait_until(std::min(last + std::chrono::seconds{1}, end))) {
-                std::cout << "interrupted: draining for at most " << options_.drain_deadline.count()
-                          << " s; once more ends at once" << std::endl;
-                return;
+    /// Compares what the clients have seen with what the database has kept.
+    void check(std::deque<Ledger> const& ledgers, Summary& summary) {
+        summary.verdict = Verdict::right;
+        for (Ledger const& ledger : ledgers) {
+            auto const confirmed = ledger.commits_confirmed();  // before: a client that hangs may yet confirm one
+            summary.committed += confirmed;
+            try {
+                auto const broken = ledger.verify(backend_->audit(ledger.tenant()), confirmed);
+                summary.reasons.insert(summary.reasons.end(), broken.begin(), broken.end());
+            } catch (std::exception const& error) {
+                summary.reasons.push_back(std::string("cannot be read back: ") + error.what());
+                summary.verdict = Verdict::unknown;
             }
-            auto const now = Clock::now();
-            auto const counts = crew.counts();
-            auto const rate = static_cast<double>(counts.requests - before.requests) / Seconds{now - last}.count();
-            std::ostringstream line;
-            line << std::fixed << std::setprecision(1) << std::setw(6) << Seconds{now - started}.count() << " s"
-                 << std::setprecision(0) << std::setw(8) << rate << " requests/s  " << source.gauges() << "  errors "
-                 << counts.errors;
-            std::cout << line.str() << std::endl;
-            before = counts;
-            last = now;
+        }
+        if (summary.verdict == Verdict::right && !summary.reasons.empty()) {
+            summary.verdict = Verdict::wrong;
         }
     }
 
@@ -143,6 +154,9 @@ private:
         print_table(std::cout, sides_);
         int status = EXIT_SUCCESS;
         for (Summary const& side : sides_) {
+            if (!side.counters.empty()) {
+                std::cout << side.name << ":\n" << side.counters;
+            }
             if (side.errors > 0) {
                 std::cout << side.name << ": last error: " << side.last_error << "\n";
             }
@@ -150,6 +164,10 @@ private:
                 std::cout << side.name << ": ledger: " << sentence << "\n";
             }
             if (side.verdict != Verdict::right) {
+                status = EXIT_FAILURE;
+            }
+            if (side.outage && !side.outage->served_after) {
+                std::cout << side.name << ": no request has succeeded since the outage\n";
                 status = EXIT_FAILURE;
             }
             if (side.drained == Drained::no) {
@@ -185,6 +203,7 @@ private:
     std::vector<Summary> sides_;
     boost::asio::io_context io_;
     Interrupt interrupt_;
+    LiveDump live_dump_;
     IoThreads io_threads_;
 };
 

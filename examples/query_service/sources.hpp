@@ -7,9 +7,11 @@
 #include <boost/asio/deferred.hpp>
 #include <boost/asio/io_context.hpp>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <iomanip>
 #include <memory>
+#include <ostream>
 #include <sstream>
 #include <string>
 #include <utility>
@@ -30,19 +32,22 @@ public:
     using Conn = typename Backend::Conn;
     using Handle = weir::Lease<Conn>;
     static constexpr char const* name = "pool";
+    static constexpr bool is_pool = true;
     static constexpr std::chrono::seconds last_words{1};  // a pool that is drained has no client left at work
 
     Pooled(boost::asio::io_context& io, Backend& backend, Options const& options)
         : pool_(io.get_executor(), backend.connector(), settings(options)) {}
 
-    Handle get() { return pool_.acquire(); }
+    Handle get(Tenant tenant) { return tenant == Tenant::nobody ? pool_.acquire() : pool_.acquire(tenant); }
 
-    boost::asio::awaitable<Handle> async_get() {
-        auto [error, lease] = co_await pool_.async_acquire(boost::asio::as_tuple(boost::asio::deferred));
-        if (error) {
-            throw explained(error);
+    boost::asio::awaitable<Handle> async_get(Tenant tenant) {
+        constexpr auto token = boost::asio::as_tuple(boost::asio::deferred);
+        if (tenant == Tenant::nobody) {
+            auto [error, lease] = co_await pool_.async_acquire(token);
+            co_return checked(error, std::move(lease));
         }
-        co_return std::move(lease);
+        auto [error, lease] = co_await pool_.async_acquire(tenant, token);
+        co_return checked(error, std::move(lease));
     }
 
     void put(Handle handle) { handle.release(); }
@@ -58,7 +63,20 @@ public:
     /// Nobody new is served, who holds a lease may end what it began. True when all were done in time.
     bool close(std::chrono::steady_clock::duration patience) { return pool_.close(patience); }
 
+    void refresh() { pool_.refresh(); }
+    void resize(std::size_t high) { pool_.resize(high); }
+
     std::uint64_t opened() const { return pool_.stats().connected; }
+    std::uint64_t connects_tried() const {
+        auto const stats = pool_.stats();
+        return stats.connected + stats.connect_failed;
+    }
+    std::string counters() const {
+        std::ostringstream out;
+        out << pool_.stats();
+        return out.str();
+    }
+    void dump(std::ostream& out) const { pool_.dump(out); }
 
     std::string gauges() const {
         auto const stats = pool_.stats();
@@ -69,20 +87,32 @@ public:
     }
 
 private:
-    static typename weir::Pool<Conn>::Options settings(Options const& options) {
+    using Pool = weir::Pool<Conn, weir::SettingBuckets<Tenant>, weir::Upkeep, weir::Backoff>;
+
+    static typename Pool::Options settings(Options const& options) {
+        using std::chrono::duration_cast;
+        using std::chrono::milliseconds;
+        using std::chrono::seconds;
         return {.size = {.low = options.low, .high = options.high},
-                .idle = {.ttl = std::chrono::seconds{30}},
-                .wait = {.timeout = std::chrono::seconds{30}},
-                .connect = {.timeout = std::chrono::seconds{5}}};
+                .idle = {.ttl = seconds{30}},
+                .wait = {.timeout = seconds{30}},
+                // An outage is over half a second, at most, before the pool knows.
+                .connect = {.timeout = seconds{5}, .max = milliseconds{500}},
+                // One that has lain idle while the database went away is found out before it is lent.
+                .upkeep = {.max_age = duration_cast<std::chrono::steady_clock::duration>(options.max_age),
+                           .check_after_idle = milliseconds{500}}};
     }
 
     /// An async acquire hands on the connector's code; its words are with the pool.
-    DatabaseError explained(boost::system::error_code error) const {
-        auto const failure = pool_.last_connect_failure();
-        return {error, failure && failure->error == error ? failure->text : error.message()};
+    Handle checked(boost::system::error_code error, Handle lease) const {
+        if (error) {
+            auto const failure = pool_.last_connect_failure();
+            throw DatabaseError{error, failure && failure->error == error ? failure->text : error.message()};
+        }
+        return lease;
     }
 
-    weir::Pool<Conn> pool_;
+    Pool pool_;
 };
 
 /// What the pool is compared with: open, use, close, for every request.
@@ -92,20 +122,23 @@ public:
     using Conn = typename Backend::Conn;
     using Handle = std::unique_ptr<Conn>;
     static constexpr char const* name = "connection per request";
+    static constexpr bool is_pool = false;
     static constexpr std::chrono::seconds last_words{30};  // a hundred connects may be under way, and all end first
 
     PerRequest(boost::asio::io_context&, Backend& backend, Options const&) : backend_(&backend) {}
 
-    Handle get() {
+    Handle get(Tenant tenant) {
         refuse_when_closed();
-        auto handle = std::make_unique<Conn>(backend_->open());
+        ++tried_;
+        auto handle = std::make_unique<Conn>(backend_->open(tenant));
         ++opened_;
         return handle;
     }
 
-    boost::asio::awaitable<Handle> async_get() {
+    boost::asio::awaitable<Handle> async_get(Tenant tenant) {
         refuse_when_closed();
-        Handle handle = co_await backend_->async_open();
+        ++tried_;
+        Handle handle = co_await backend_->async_open(tenant);
         ++opened_;
         co_return handle;
     }
@@ -121,6 +154,9 @@ public:
     }
 
     std::uint64_t opened() const { return opened_; }
+    std::uint64_t connects_tried() const { return tried_; }
+    std::string counters() const { return {}; }
+    void dump(std::ostream& out) const { out << name << ": there is no pool, " << opened_ << " opened so far\n"; }
     std::string gauges() const { return "opened " + std::to_string(opened_); }
 
 private:
@@ -132,6 +168,7 @@ private:
 
     Backend* backend_;
     std::atomic<bool> closed_ = false;
+    std::atomic<std::uint64_t> tried_ = 0;
     std::atomic<std::uint64_t> opened_ = 0;
 };
 

@@ -5,111 +5,47 @@
 #include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/use_awaitable.hpp>
-#include <boost/system/error_code.hpp>
 #include <cerrno>
-#include <string_view>
 #include <system_error>
 
 namespace query_service {
 
 namespace asio = boost::asio;
 
-namespace {
-
-constexpr int busy_timeout_ms = 5'000;
-
-class SqliteCategory final : public boost::system::error_category {
-public:
-    char const* name() const noexcept override { return "sqlite"; }
-    std::string message(int code) const override { return sqlite3_errstr(code); }
-};
-
-DatabaseError failure(int code, std::string text) {
-    static SqliteCategory const category;
-    return {boost::system::error_code{code, category}, std::move(text)};
-}
-
-constexpr char const* sql_of(Query query) {
-    // IMMEDIATE: a transaction that began as a reader could be refused when it turns writer, without waiting.
-    return query == Query::begin ? "BEGIN IMMEDIATE" : common_sql[static_cast<std::size_t>(query)];
-}
-
-}  // namespace
-
-SqliteConn SqliteConn::open(std::filesystem::path const& path) {
-    sqlite3* db = nullptr;
-    // NOMUTEX: the lease sees to it that one thread at a time is in here.
-    int const code =
-        sqlite3_open_v2(path.c_str(), &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, nullptr);
-    SqliteConn conn{db};
-    if (code != SQLITE_OK) {
-        int const cause = db == nullptr ? 0 : sqlite3_system_errno(db);
-        throw failure(code, std::string("cannot open it: ") +
-                                (cause == 0 ? sqlite3_errstr(code) : std::generic_category().message(cause)));
+std::filesystem::path SqliteConnector::file_of(Tenant tenant) const {
+    std::filesystem::path file = path;
+    if (tenant != Tenant::nobody) {
+        file += ".tenant-" + to_string(tenant);
     }
-    sqlite3_extended_result_codes(db, 1);
-    sqlite3_busy_timeout(db, busy_timeout_ms);
-    // In WAL mode NORMAL loses nothing when a process dies, only when the machine does; a sync of the disk at every
-    // commit would measure the disk.
-    conn.run_text("PRAGMA synchronous = NORMAL");
+    return file;
+}
+
+SqliteConn SqliteConnector::connect() const {
+    if (sharing == Sharing::one_ledger) {
+        return SqliteConn::open(path, line);
+    }
+    SqliteConn conn = SqliteConn::open_empty(line);
+    reset(conn);
     return conn;
 }
 
-SqliteConn::Prepared SqliteConn::prepare(char const* sql) const {
-    sqlite3_stmt* statement = nullptr;
-    int const code = sqlite3_prepare_v3(db_.get(), sql, -1, SQLITE_PREPARE_PERSISTENT, &statement, nullptr);
-    if (code != SQLITE_OK) {
-        throw failure(code, sqlite3_errmsg(db_.get()));
+bool SqliteConnector::recycle(SqliteConn& conn) const {
+    if (conn.lost()) {
+        return false;
     }
-    return Prepared{statement};
+    if (conn.in_transaction()) {
+        conn.run({Query::rollback, {}, 0});
+    }
+    return true;
 }
 
-Outcome SqliteConn::step_through(sqlite3_stmt* statement) const {
-    struct Reset {
-        sqlite3_stmt* statement;
-        ~Reset() { sqlite3_reset(statement); }  // ends the read transaction, too
-    } const reset{statement};
-
-    Outcome outcome;
-    int code = sqlite3_step(statement);
-    for (; code == SQLITE_ROW; code = sqlite3_step(statement)) {
-        if (outcome.rows++ == 0) {
-            outcome.value = sqlite3_column_int64(statement, 0);
-        }
+void SqliteConnector::close(SqliteConn& conn) const {
+    if (conn.lost()) {
+        return;  // there is nobody to tell
     }
-    if (code != SQLITE_DONE) {
-        throw failure(code, sqlite3_errmsg(db_.get()));
-    }
-    if (sqlite3_column_count(statement) == 0) {
-        outcome.rows = sqlite3_changes(db_.get());
-    }
-    return outcome;
-}
-
-Outcome SqliteConn::run(Statement const& statement) {
-    Prepared& prepared = prepared_[static_cast<std::size_t>(statement.query)];
-    if (!prepared) {
-        prepared = prepare(sql_of(statement.query));
-    }
-    for (std::size_t i = 0; i < statement.arity; ++i) {
-        sqlite3_bind_int64(prepared.get(), static_cast<int>(i + 1), statement.args[i]);
-    }
-    return step_through(prepared.get());
-}
-
-Outcome SqliteConn::run_text(std::string const& sql) { return step_through(prepare(sql.c_str()).get()); }
-
-void SqliteConn::switch_to_wal() {
-    auto const statement = prepare("PRAGMA journal_mode = WAL");
-    int const code = sqlite3_step(statement.get());
-    if (code != SQLITE_ROW) {
-        throw failure(code, sqlite3_errmsg(db_.get()));
-    }
-    // Where it cannot, SQLite says so by naming the mode that stays.
-    auto const* const mode = reinterpret_cast<char const*>(sqlite3_column_text(statement.get(), 0));
-    if (mode == nullptr || std::string_view{mode} != "wal") {
-        throw failure(SQLITE_ERROR, "WAL mode is not possible there");
-    }
+    // SQLite's advice for the end of a connection. If a writer is in the way it fails, which costs nothing.
+    conn.never_wait();
+    conn.run_text("PRAGMA optimize");
 }
 
 SqliteBackend::TemporaryDirectory::TemporaryDirectory() {
@@ -127,39 +63,49 @@ void SqliteBackend::TemporaryDirectory::remove() noexcept {
 
 SqliteBackend::SqliteBackend(Options const& options)
     : accounts_(options.accounts),
+      tenants_(options.tenants),
       directory_(options.db.empty() ? std::make_unique<TemporaryDirectory>() : nullptr),
-      path_(directory_ ? directory_->path / "ledger.db"
-                       : std::filesystem::path{options.db.substr(sizeof("sqlite:") - 1)}),
+      line_(std::make_shared<Line>()),
+      connector_{
+          directory_ ? directory_->path / "ledger.db" : std::filesystem::path{options.db.substr(sizeof("sqlite:") - 1)},
+          options.tenants == 0 ? SqliteConnector::Sharing::one_ledger : SqliteConnector::Sharing::by_tenants, line_},
       // A thread for each connection that may be leased, so that no lease waits for a thread; more would only wait
       // for SQLite's one writer.
       threads_(std::clamp<std::size_t>(options.high, 1, 32)) {}
 
 std::string SqliteBackend::describe() const {
-    return std::string("SQLite ") + sqlite3_libversion() + ", " + path_.string();
+    return std::string("SQLite ") + sqlite3_libversion() + ", " + connector_.path.string();
 }
 
 void SqliteBackend::prepare() {
-    keeper_.reset();
-    try {
-        // Kept open throughout: the last connection to close would have to write the whole log back into the file.
-        keeper_ = Conn::open(path_);
-        keeper_->switch_to_wal();
-        keeper_->run_text("BEGIN IMMEDIATE");
-        for (std::string const& sql : ledger_script(accounts_)) {
-            keeper_->run_text(sql);
+    keepers_.clear();
+    for (std::uint32_t number = 0; number <= tenants_; ++number) {
+        auto const tenant = static_cast<Tenant>(number);
+        auto const file = connector_.file_of(tenant);
+        // Where there are tenants, nobody has nothing.
+        auto const accounts = tenant == Tenant::nobody && tenants_ > 0 ? 0 : accounts_;
+        try {
+            // Kept open throughout: the last connection to close would have to write the whole log back into the file.
+            Conn& keeper = keepers_.emplace_back(Conn::open(file));
+            keeper.switch_to_wal();
+            keeper.run_text("BEGIN IMMEDIATE");
+            for (std::string const& sql : ledger_script(tenant, accounts)) {
+                keeper.run_text(sql);
+            }
+            keeper.run_text("COMMIT");
+        } catch (DatabaseError const& error) {
+            throw DatabaseError{error.code(), "cannot use " + file.string() + ": " + error.what()};
         }
-        keeper_->run_text("COMMIT");
-    } catch (DatabaseError const& error) {
-        throw DatabaseError{error.code(), "cannot use " + path_.string() + ": " + error.what()};
     }
 }
 
-Audit SqliteBackend::audit() {
-    return read_audit([this](char const* sql) { return keeper_->run_text(sql); });
+Audit SqliteBackend::audit(Tenant tenant) {
+    Conn& keeper = keepers_.at(static_cast<std::size_t>(tenant));
+    return read_audit([&](char const* sql) { return keeper.run_text(sql); });
 }
 
 void SqliteBackend::clean_up() noexcept {
-    keeper_.reset();
+    keepers_.clear();
     if (directory_) {
         directory_->remove();
     }
@@ -182,8 +128,16 @@ asio::awaitable<void> SqliteBackend::async_run(Conn& conn, Operation& operation)
     co_await on_database_thread([&] { run(conn, operation); });
 }
 
-asio::awaitable<std::unique_ptr<SqliteConn>> SqliteBackend::async_open() {
-    return on_database_thread([this] { return std::make_unique<Conn>(open()); });
+SqliteConn SqliteBackend::open(Tenant tenant) {
+    Conn conn = connector_.connect();
+    if (tenant != Tenant::nobody) {
+        connector_.apply(conn, tenant);
+    }
+    return conn;
+}
+
+asio::awaitable<std::unique_ptr<SqliteConn>> SqliteBackend::async_open(Tenant tenant) {
+    return on_database_thread([this, tenant] { return std::make_unique<Conn>(open(tenant)); });
 }
 
 asio::awaitable<void> SqliteBackend::async_close(std::unique_ptr<Conn> conn) {

@@ -1,75 +1,48 @@
-// The ledger in a SQLite file.
+// The ledger in a SQLite file, or the ledgers of tenants in one each.
 //
 // SQLite calls block: mostly for microseconds, but a writer waits for the one writer SQLite allows, up to the busy
 // timeout. So coroutines run their SQL on database threads, apart from the io threads, which stay free for timers,
 // signals and everybody else. Plain threads call SQLite where they are.
 #pragma once
 
-#include <sqlite3.h>
-
-#include <array>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/thread_pool.hpp>
+#include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <memory>
-#include <optional>
 #include <string>
 #include <type_traits>
+#include <vector>
 
 #include "database.hpp"
+#include "line.hpp"
 #include "options.hpp"
+#include "sqlite_conn.hpp"
 #include "workload.hpp"
 
 namespace query_service {
 
-/// An open database. Movable; for one thread at a time, which is what a lease gives. Errors: `system_error`.
-class SqliteConn {
-public:
-    static SqliteConn open(std::filesystem::path const& path);
-
-    Outcome run(Statement const& statement);
-    Outcome run_text(std::string const& sql);
-    void switch_to_wal();
-    void never_wait() noexcept { sqlite3_busy_timeout(db_.get(), 0); }
-    bool in_transaction() const noexcept { return sqlite3_get_autocommit(db_.get()) == 0; }
-
-private:
-    struct Close {
-        void operator()(sqlite3* db) const noexcept { sqlite3_close_v2(db); }
-    };
-    struct Finalize {
-        void operator()(sqlite3_stmt* statement) const noexcept { sqlite3_finalize(statement); }
-    };
-    using Prepared = std::unique_ptr<sqlite3_stmt, Finalize>;
-
-    explicit SqliteConn(sqlite3* db) noexcept : db_(db) {}
-    Prepared prepare(char const* sql) const;
-    Outcome step_through(sqlite3_stmt* statement) const;
-
-    std::unique_ptr<sqlite3, Close> db_;
-    // Each text is prepared when first used, then kept: a connection that is used again is worth more than a new one.
-    std::array<Prepared, query_count> prepared_;
-};
-
-/// The pool's connector. Plain: the pool runs `connect` where it may block.
+/// The pool's connector. Plain: the pool runs `connect` and the hooks where they may block.
 struct SqliteConnector {
-    std::filesystem::path path;
+    enum class Sharing : std::uint8_t { one_ledger, by_tenants };
 
-    SqliteConn connect() const { return SqliteConn::open(path); }
+    std::filesystem::path path;
+    Sharing sharing{};
+    std::shared_ptr<Line const> line;
+
+    /// Every tenant has a file of its own beside the first, which then is nobody's.
+    std::filesystem::path file_of(Tenant tenant) const;
+
+    SqliteConn connect() const;
+
+    bool check(SqliteConn& conn) const { return !conn.lost(); }
+    void apply(SqliteConn& conn, Tenant const& tenant) const { conn.attach(file_of(tenant)); }
+    void reset(SqliteConn& conn) const { conn.attach(path); }
 
     /// A request that failed half-way leaves its transaction open; nobody else may see that.
-    bool recycle(SqliteConn& conn) const {
-        if (conn.in_transaction()) {
-            conn.run({Query::rollback, {}, 0});
-        }
-        return true;
-    }
-
-    void close(SqliteConn& conn) const {
-        // SQLite's advice for the end of a connection. If a writer is in the way it fails, which costs nothing.
-        conn.never_wait();
-        conn.run_text("PRAGMA optimize");
-    }
+    bool recycle(SqliteConn& conn) const;
+    void close(SqliteConn& conn) const;
 };
 
 class SqliteBackend {
@@ -81,15 +54,19 @@ public:
 
     std::string describe() const;
     void prepare();  ///< fresh tables
-    Audit audit();
+    Audit audit(Tenant tenant);
     void clean_up() noexcept;
-    Connector connector() const { return {path_}; }
+    Connector connector() const { return connector_; }
+
+    /// The database is out of reach, until it is mended.
+    void cut() noexcept { line_->cut(); }
+    void mend() noexcept { line_->mend(); }
 
     void run(Conn& conn, Operation& operation);
     boost::asio::awaitable<void> async_run(Conn& conn, Operation& operation);
 
-    Conn open() { return Conn::open(path_); }
-    boost::asio::awaitable<std::unique_ptr<Conn>> async_open();
+    Conn open(Tenant tenant);
+    boost::asio::awaitable<std::unique_ptr<Conn>> async_open(Tenant tenant);
     boost::asio::awaitable<void> async_close(std::unique_ptr<Conn> conn);
 
 private:
@@ -107,9 +84,11 @@ private:
     boost::asio::awaitable<std::invoke_result_t<Function>> on_database_thread(Function function);
 
     std::size_t accounts_;
+    std::size_t tenants_;
     std::unique_ptr<TemporaryDirectory> directory_;
-    std::filesystem::path path_;
-    std::optional<Conn> keeper_;
+    std::shared_ptr<Line> line_;
+    Connector connector_;
+    std::vector<Conn> keepers_;  // one for each ledger, on no line: who looks after the tables is not cut off
     boost::asio::thread_pool threads_;
 };
 

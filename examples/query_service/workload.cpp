@@ -4,9 +4,10 @@ namespace query_service {
 
 std::vector<std::string> Ledger::verify(Audit const& audit, std::int64_t confirmed) const {
     std::vector<std::string> broken;
-    auto const expect = [&](bool kept, std::string sentence) {
+    std::string const whose = tenant_ == Tenant::nobody ? "" : "tenant " + to_string(tenant_) + ": ";
+    auto const expect = [&](bool kept, std::string const& sentence) {
         if (!kept) {
-            broken.push_back(std::move(sentence));
+            broken.push_back(whose + sentence);
         }
     };
     std::int64_t const sent = commits_sent_;
@@ -19,7 +20,14 @@ std::vector<std::string> Ledger::verify(Audit const& audit, std::int64_t confirm
     expect(audit.overdrawn == 0, std::to_string(audit.overdrawn) + " accounts are overdrawn");
     expect(audit.mismatched == 0, std::to_string(audit.mismatched) + " accounts do not agree with their transfers");
     expect(anomalies_ == 0, std::to_string(anomalies_) + " answers were impossible in a correct ledger");
+    expect(misled_ == 0, std::to_string(misled_) + " requests were given a session that was set to another ledger");
     return broken;
+}
+
+Operation::Operation(Ledger& ledger) : ledger_(&ledger) {
+    if (ledger.tenant() != Tenant::nobody) {
+        add({Query::owner, {}, 0});
+    }
 }
 
 Operation Operation::transfer(Ledger& ledger, Statement const& record) {
@@ -59,6 +67,12 @@ bool Operation::advance(Outcome const& outcome) noexcept {
         case Query::balance: possible = outcome.rows == 1 && outcome.value >= 0; break;
         case Query::total: possible = outcome.value == ledger_->total(); break;
         case Query::commit: ledger_->commit_confirmed(); break;
+        case Query::owner:
+            if (outcome.rows != 1 || outcome.value != static_cast<std::int64_t>(ledger_->tenant())) {
+                ledger_->misled();
+                size_ = at_ + 1;  // nothing is written into another's ledger
+            }
+            break;
         case Query::begin:
         case Query::rollback:
         case Query::history: break;

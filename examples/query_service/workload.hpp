@@ -13,17 +13,19 @@
 
 namespace query_service {
 
-/// What all clients of one side have seen, to be compared with what the database has kept. Thread-safe.
+/// What the clients of one ledger have seen on one side, to be compared with what the database has kept. Thread-safe.
 class Ledger {
 public:
-    explicit Ledger(std::size_t accounts) : accounts_(static_cast<std::int64_t>(accounts)) {}
+    Ledger(Tenant tenant, std::size_t accounts) : tenant_(tenant), accounts_(static_cast<std::int64_t>(accounts)) {}
 
+    Tenant tenant() const noexcept { return tenant_; }
     std::int64_t accounts() const noexcept { return accounts_; }
     std::int64_t total() const noexcept { return accounts_ * opening_balance; }
 
     void commit_sent() noexcept { ++commits_sent_; }
     void commit_confirmed() noexcept { ++commits_confirmed_; }
     void anomaly() noexcept { ++anomalies_; }
+    void misled() noexcept { ++misled_; }
     std::int64_t commits_confirmed() const noexcept { return commits_confirmed_; }
 
     /// One sentence per promise that is broken; empty when the database kept everything it had confirmed before the
@@ -31,12 +33,14 @@ public:
     std::vector<std::string> verify(Audit const& audit, std::int64_t confirmed) const;
 
 private:
+    Tenant tenant_;
     std::int64_t accounts_;
     // Counted before a COMMIT is sent, and once its answer is read: between the two its fate is unknown, so the table
     // may hold anything from the second number to the first, and exactly that number when no connection broke.
     std::atomic<std::int64_t> commits_sent_ = 0;
     std::atomic<std::int64_t> commits_confirmed_ = 0;
     std::atomic<std::int64_t> anomalies_ = 0;
+    std::atomic<std::int64_t> misled_ = 0;  // requests whose session was set to somebody else's ledger
 };
 
 /// One request of one client: the statements to run, in order, on one connection.
@@ -54,11 +58,12 @@ public:
     bool advance(Outcome const& outcome) noexcept;
 
 private:
-    explicit Operation(Ledger& ledger) : ledger_(&ledger) {}
+    /// Of a tenant's requests the first step is to ask whose ledger the session sees.
+    explicit Operation(Ledger& ledger);
     void add(Statement const& statement) noexcept { steps_[size_++] = statement; }
 
     Ledger* ledger_;
-    std::array<Statement, 5> steps_{};
+    std::array<Statement, 6> steps_{};
     std::size_t size_ = 0;
     std::size_t at_ = 0;
 };
@@ -73,6 +78,7 @@ public:
           write_ratio_(write_ratio) {}
 
     Operation next();
+    Tenant tenant() const noexcept { return ledger_->tenant(); }
 
 private:
     std::int64_t uniform(std::int64_t least, std::int64_t most) {
