@@ -36,11 +36,18 @@ Seconds parse_seconds(std::string_view name, std::string_view text, double least
     return Seconds{parse_number<double>(name, text, least, 86'400)};
 }
 
+std::string show(Seconds time) {
+    std::ostringstream out;
+    out << time.count() << " s";
+    return out.str();
+}
+
 /// 0, or at least `least`.
 Seconds parse_seconds_or_never(std::string_view name, std::string_view text, double least) {
     Seconds const seconds = parse_seconds(name, text, 0);
     if (seconds.count() > 0 && seconds.count() < least) {
-        parse_seconds(name, text, least);
+        throw UsageError(std::string(name) + ": \"" + std::string(text) + "\" is neither 0 nor at least " +
+                         show(Seconds{least}));
     }
     return seconds;
 }
@@ -111,12 +118,6 @@ std::vector<Rule> const& rules() {
              [](Options& o, auto name, auto text) { o.seed = parse_number<std::uint64_t>(name, text, 0, UINT64_MAX); }},
     };
     return all;
-}
-
-std::string show(Seconds time) {
-    std::ostringstream out;
-    out << time.count() << " s";
-    return out.str();
 }
 
 /// The times that were not given.

@@ -1,10 +1,13 @@
 #include "sqlite_conn.hpp"
 
+#include <boost/system/errc.hpp>
 #include <boost/system/error_code.hpp>
 #include <string_view>
 #include <system_error>
 
 namespace query_service {
+
+namespace errc = boost::system::errc;
 
 namespace {
 
@@ -35,7 +38,7 @@ SqliteConn SqliteConn::open(std::filesystem::path const& path, std::shared_ptr<L
         sqlite3_open_v2(path.c_str(), &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, nullptr);
     SqliteConn conn{db, std::move(line)};
     if (Line::is_cut(conn.opened_at_)) {
-        throw failure(SQLITE_CANTOPEN, "cannot open it: out of reach (simulated)");
+        throw DatabaseError{make_error_code(errc::host_unreachable), "cannot open it: out of reach (simulated)"};
     }
     if (code != SQLITE_OK) {
         int const cause = db == nullptr ? 0 : sqlite3_system_errno(db);
@@ -71,7 +74,7 @@ void SqliteConn::attach(std::filesystem::path const& path) {
 
 void SqliteConn::refuse_when_lost() const {
     if (lost()) {
-        throw failure(SQLITE_IOERR, "the connection was lost (simulated)");
+        throw DatabaseError{make_error_code(errc::connection_reset), "the connection was lost (simulated)"};
     }
 }
 
