@@ -19,7 +19,7 @@ class Timeline {
 public:
     enum class Kind : std::uint8_t { pool, connections };
 
-    Timeline(Options const& options, Kind kind) {
+    Timeline(Options const& options, Kind kind) : end_(options.seconds) {
         if (options.outage) {
             add(options.outage->at, Event::cut);
             add(options.outage->at + options.outage->what, Event::mend);
@@ -57,10 +57,14 @@ private:
     static constexpr Seconds never{std::numeric_limits<double>::infinity()};
 
     void add(Seconds at, Event event) {
+        if (at >= end_) {
+            return;
+        }
         auto const later = [](Seconds time, Planned<Event> const& each) { return time < each.at; };
         plan_.insert(std::upper_bound(plan_.begin(), plan_.end(), at, later), {event, at});
     }
 
+    Seconds end_;
     std::vector<Planned<Event>> plan_;  // the next first
     Seconds refresh_every_{0};
 };
