@@ -3,6 +3,7 @@
 //   options    the command line                      workload   what clients ask, and what must be true at the end
 //   sources    the pool, and what it is compared to  clients    coroutines and threads that ask
 //   *_backend  SQLite, PostgreSQL                    service    runs it all, and ends it in order
+//   timeline   what the pool is made to live through watch      has it happen, and tells how it went
 #include <cstdlib>
 #include <exception>
 #include <iostream>

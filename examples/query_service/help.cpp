@@ -32,20 +32,22 @@ What a pool lives through, live; times count from the start of a side:
 
   --tenants N               each client belongs to one of N tenants, each with a ledger of its own, and the
                             session it leases is set to that: the pool's setting. PostgreSQL: search_path names
-                            the tenant's schema. SQLite: the tenant's file, PATH.tenant-1 and so on, is attached.
-                            Every request first asks the database whose ledger it sees; one wrong answer, and the
-                            run has failed                                       (default 0: one ledger for all)
+                            the tenant's schema, weir_query_service_1 and so on. SQLite: the tenant's file,
+                            PATH.tenant-1 and so on, is attached. Every request first asks the database whose
+                            ledger it sees; one wrong answer, and the run has failed
+                                                                                 (default 0: one ledger for all)
   --max-age S               the pool replaces connections older than that        (default 0: never)
   --refresh-every S         the pool is told so often that all it has open is out of date
                                                                                  (default 0: never)
-  --resize-to N[@T]         at T seconds the pool may open N connections, 0 pauses it; half-way from there to the
-                            end it may open --high again                         (T by default: half of --seconds)
-  --outage S[@T]            at T seconds the database is out of reach for S; it must be back a second before the
-                            end. PostgreSQL: the clients' sessions go through a relay in this program, on 127.0.0.1,
-                            which drops them all and turns new ones away. SQLite has no line to cut, so it is
-                            simulated: open connections fail for good, and opening fails for that time. Shown are
-                            the requests that failed by it, the connects tried meanwhile, and how soon after it a
-                            request succeeded; none, and the run has failed      (T by default: a third of --seconds)
+  --resize-to N[@T]         at T seconds the pool may open N connections, 0 pauses it; half-way from there to
+                            the end it may open --high again                     (default T: half of --seconds)
+  --outage S[@T]            at T seconds the database is out of reach for S; it must be back a second before
+                            the end. PostgreSQL: the clients' sessions go through a relay in this program, on
+                            127.0.0.1, which drops them all and turns new ones away. SQLite has no line to cut,
+                            so it is simulated: open connections fail for good, and opening fails for that
+                            time. Shown are the requests that failed by it, the connects tried meanwhile, and
+                            how soon after it a request succeeded; none, and the run has failed
+                                                                                 (default T: a third of --seconds)
 
 exit status: 0 all drained and the ledger is right; 1 something failed; 2 wrong arguments
 )";

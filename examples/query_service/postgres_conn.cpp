@@ -3,18 +3,16 @@
 #ifdef WEIR_HAVE_LIBPQ
 
 #include <poll.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
-#include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
-#include <boost/system/error_code.hpp>
 #include <cerrno>
 #include <charconv>
 #include <string_view>
 #include <system_error>
+
+#include "postgres_error.hpp"
 
 namespace query_service {
 
@@ -23,27 +21,6 @@ namespace asio = boost::asio;
 namespace {
 
 constexpr Oid int8_oid = 20;  // pg_type.dat: `int8`
-
-class PgCategory final : public boost::system::error_category {
-public:
-    char const* name() const noexcept override { return "postgres"; }
-    std::string message(int) const override { return "PostgreSQL failed"; }
-};
-
-DatabaseError failure(std::string_view text) {
-    static PgCategory const category;
-    std::string line;
-    // libpq writes several, some indented, and breaks the last one, too.
-    while (!text.empty()) {
-        auto const end = std::min(text.find('\n'), text.size());
-        auto const begin = std::min(text.find_first_not_of(" \t\n"), end);
-        if (begin < end) {
-            line += (line.empty() ? "" : "; ") + std::string(text.substr(begin, end - begin));
-        }
-        text.remove_prefix(std::min(end + 1, text.size()));
-    }
-    return {boost::system::error_code{1, category}, line};
-}
 
 struct Clear {
     void operator()(PGresult* result) const noexcept { PQclear(result); }
@@ -64,67 +41,7 @@ Outcome outcome_of(PGresult* result) {
     return {.rows = rows, .value = rows > 0 ? number(PQgetvalue(result, 0, 0)) : 0};
 }
 
-/// libpq wants two arrays of C strings, each ended by a null.
-struct Arrays {
-    explicit Arrays(PgParameters const& parameters) {
-        for (auto const& [keyword, value] : parameters) {
-            keywords.push_back(keyword.c_str());
-            values.push_back(value.c_str());
-        }
-        keywords.push_back(nullptr);
-        values.push_back(nullptr);
-    }
-    std::vector<char const*> keywords;
-    std::vector<char const*> values;
-};
-
-constexpr int expand_dbname = 1;
-
 }  // namespace
-
-PgConn PgConn::open(PgParameters const& parameters) {
-    Arrays const arrays{parameters};
-    PgConn conn{PQconnectdbParams(arrays.keywords.data(), arrays.values.data(), expand_dbname)};
-    if (PQstatus(conn.conn_.get()) != CONNECTION_OK) {
-        throw failure(PQerrorMessage(conn.conn_.get()));
-    }
-    PQsetNoticeProcessor(
-        conn.conn_.get(), [](void*, char const*) {}, nullptr);
-    return conn;
-}
-
-PgConn::Socket PgConn::watch(PGconn* conn, asio::any_io_executor const& executor) {
-    // A descriptor of Asio's own: libpq closes its socket when it likes, and a number closed behind the reactor's back
-    // may by then belong to somebody else.
-    int const copy = ::dup(PQsocket(conn));
-    if (copy < 0) {
-        throw std::system_error(errno, std::generic_category(), "cannot watch the connection");
-    }
-    return Socket{executor, copy};
-}
-
-asio::awaitable<PgConn> PgConn::async_open(PgParameters const& parameters) {
-    auto const executor = co_await asio::this_coro::executor;
-    Arrays const arrays{parameters};
-    // Looks up host names before it returns; name an address, or keep a resolver's cache near, to spare that wait.
-    PgConn conn{PQconnectStartParams(arrays.keywords.data(), arrays.values.data(), expand_dbname)};
-    PGconn* const pg = conn.conn_.get();
-    auto state = PQstatus(pg) == CONNECTION_BAD ? PGRES_POLLING_FAILED : PGRES_POLLING_WRITING;
-    while (state == PGRES_POLLING_READING || state == PGRES_POLLING_WRITING) {
-        // Watched anew at every step: libpq moves on to another socket when an address does not answer.
-        Socket socket = watch(pg, executor);
-        auto const event = state == PGRES_POLLING_READING ? Socket::wait_read : Socket::wait_write;
-        co_await socket.async_wait(event, asio::use_awaitable);
-        state = PQconnectPoll(pg);
-    }
-    if (state != PGRES_POLLING_OK || PQsetnonblocking(pg, 1) != 0) {
-        throw failure(PQerrorMessage(pg));
-    }
-    PQsetNoticeProcessor(
-        pg, [](void*, char const*) {}, nullptr);
-    conn.socket_ = watch(pg, executor);
-    co_return conn;
-}
 
 void PgConn::send(Statement const& statement) {
     std::array<std::array<char, 24>, 5> texts{};
@@ -138,21 +55,21 @@ void PgConn::send(Statement const& statement) {
     char const* const sql = common_sql[static_cast<std::size_t>(statement.query)];
     if (PQsendQueryParams(conn_.get(), sql, static_cast<int>(statement.arity), types.data(), values.data(), nullptr,
                           nullptr, 0) == 0) {
-        throw failure(PQerrorMessage(conn_.get()));
+        throw postgres_failure(PQerrorMessage(conn_.get()));
     }
 }
 
 bool PgConn::flushed() {
     int const left = PQflush(conn_.get());
     if (left < 0) {
-        throw failure(PQerrorMessage(conn_.get()));
+        throw postgres_failure(PQerrorMessage(conn_.get()));
     }
     return left == 0;
 }
 
 void PgConn::receive() {
     if (PQconsumeInput(conn_.get()) == 0) {
-        throw failure(PQerrorMessage(conn_.get()));
+        throw postgres_failure(PQerrorMessage(conn_.get()));
     }
 }
 
@@ -175,7 +92,7 @@ bool PgConn::collect(Answer& answer) {
 
 void PgConn::send_text(std::string const& sql) {
     if (PQsendQuery(conn_.get(), sql.c_str()) == 0) {
-        throw failure(PQerrorMessage(conn_.get()));
+        throw postgres_failure(PQerrorMessage(conn_.get()));
     }
 }
 
@@ -200,7 +117,7 @@ asio::awaitable<Outcome> PgConn::async_finish() {
         receive();
     }
     if (!answer.error.empty()) {
-        throw failure(answer.error);
+        throw postgres_failure(answer.error);
     }
     co_return answer.outcome;
 }
@@ -211,7 +128,7 @@ void PgConn::wait_for(short events, std::chrono::steady_clock::time_point deadli
     pollfd watched{.fd = PQsocket(conn_.get()), .events = events, .revents = 0};
     int const ready = ::poll(&watched, 1, static_cast<int>(std::max(left, milliseconds{0}).count()));
     if (ready == 0) {
-        throw failure("the server does not answer");
+        throw postgres_failure("the server does not answer");
     }
     if (ready < 0 && errno != EINTR) {
         throw std::system_error(errno, std::generic_category(), "poll");
@@ -229,7 +146,7 @@ Outcome PgConn::finish(std::chrono::seconds patience) {
         receive();
     }
     if (!answer.error.empty()) {
-        throw failure(answer.error);
+        throw postgres_failure(answer.error);
     }
     return answer.outcome;
 }
@@ -252,31 +169,6 @@ bool PgConn::alive() noexcept {
         }
     }
     return clean();
-}
-
-asio::generic::stream_protocol::endpoint PgConn::peer() const {
-    sockaddr_storage address{};
-    socklen_t size = sizeof address;
-    if (::getpeername(PQsocket(conn_.get()), reinterpret_cast<sockaddr*>(&address), &size) != 0) {
-        throw std::system_error(errno, std::generic_category(), "cannot tell where the server is");
-    }
-    return {&address, size};
-}
-
-PgParameters PgConn::by_way_of(std::uint16_t port) const {
-    PgParameters way{{"hostaddr", "127.0.0.1"}, {"port", std::to_string(port)}};
-    way.emplace_back("host", PQhost(conn_.get()));  // for its certificate, and the one of several that answered
-    // It may come from a file that knows the server by its own port.
-    if (char const* const password = PQpass(conn_.get()); password != nullptr && *password != '\0') {
-        way.emplace_back("password", password);
-    }
-    return way;
-}
-
-std::string PgConn::describe() const {
-    int const version = PQserverVersion(conn_.get());  // 150013 is 15.13
-    return "PostgreSQL " + std::to_string(version / 10'000) + "." + std::to_string(version % 10'000) + ", database " +
-           PQdb(conn_.get()) + " at " + PQhost(conn_.get()) + ":" + PQport(conn_.get());
 }
 
 }  // namespace query_service
