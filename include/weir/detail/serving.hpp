@@ -102,7 +102,8 @@ protected:
         // Without patience he does so himself when he is told, which is next.
         if (patience_ > patience_.zero()) waiter.leave_pool_executor(nullptr);
         if (waiter.attempt) std::exchange(waiter.attempt, nullptr)->owner = nullptr;
-        if (waiter.waited) ledger_.counts.wait_time += now - waiter.since;
+        // Who served him may have read the clock before he joined, and come to the mutex after him.
+        if (waiter.waited && now > waiter.since) ledger_.counts.wait_time += now - waiter.since;
     }
 
     static void summon(Waiter& waiter, Orders& orders) noexcept {
