@@ -204,6 +204,53 @@ TEST_F(PoolChores, Rule8AHandlerWhoseResetFailedIsNotCountedAsAWaiter) {
     expect_drained(pool, lingering);
 }
 
+/// Its hooks go well, but it is long in closing.
+struct ReluctantConnector : ChoreConnector {
+    std::shared_ptr<std::atomic<bool>> is_closing = std::make_shared<std::atomic<bool>>(false);
+
+    asio::awaitable<void> close(FakeConn& conn) {
+        *is_closing = true;
+        asio::steady_timer timer{co_await asio::this_coro::executor, 50ms};
+        co_await timer.async_wait(asio::use_awaitable);
+        FakeConnector::close(conn);
+    }
+};
+
+// rule 35, rule 8: the slot of what a refresh closes is his.
+TEST_F(PoolChores, Rule35WhoIsBeingPreparedForDuringARefreshIsNotRejectedForIt) {
+    ReluctantConnector reluctant;
+    SettingPool pool{reluctant, {.size = {.high = 1, .max_waiters = 0}}};
+    pool.acquire().release();
+    reluctant.log->holds_apply = true;
+    pool.async_acquire_for(generous, "foo", got.handler(io));
+    EXPECT_TRUE(eventually([&] { return reluctant.log->applies == 1; }));
+    pool.refresh();
+    reluctant.log->holds_apply = false;
+    EXPECT_TRUE(eventually([&] { return reluctant.is_closing->load(); }));
+    EXPECT_EQ(pool.stats().waiting, 0u);
+    io.run_for(generous);
+    EXPECT_EQ(got.calls, 1);
+    EXPECT_FALSE(got.ec) << got.ec.message();
+    EXPECT_EQ(got.lease.id(), 2u);
+    EXPECT_EQ(pool.stats().waited + pool.stats().rejected, 0u);
+    got.lease.release();
+    expect_drained(pool, reluctant);
+}
+
+// rule 35, rule 8
+TEST_F(PoolChores, Rule35WhoPreparesDuringARefreshIsNotRejectedForIt) {
+    ReluctantConnector reluctant;
+    SettingPool pool{reluctant, {.size = {.high = 1, .max_waiters = 0}}};
+    pool.acquire("bar").release();
+    reluctant.log->in_reset = [&] { pool.refresh(); };
+    auto lease = pool.try_acquire_for(generous, "foo");
+    ASSERT_TRUE(lease) << lease.error().message();
+    EXPECT_EQ((*lease)->id(), 2u);
+    EXPECT_EQ(pool.stats().waited + pool.stats().rejected, 0u);
+    lease->release();
+    expect_drained(pool, reluctant);
+}
+
 // rule 40
 TEST_F(PoolChores, Rule40AfterACloseInItsResetNothingIsApplied) {
     SettingPool pool{connector, {.size = {.high = 1}}};

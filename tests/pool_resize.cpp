@@ -263,5 +263,24 @@ TEST_F(AsyncResize, Rule42ACloseEndsIt) {
     expect_drained(pool, connector);
 }
 
+// rule 8, rule 36: what was opened for him is one too many by now, so he would have to wait.
+TEST_F(AsyncResize, Rule8WhoseConnectIsOneTooManyIsRejectedWhereNoMoreMayWait) {
+    FakePool<> strict{io.get_executor(), connector, {.size = {.high = 1, .max_waiters = 0}}};
+    connector.gate(Hook::connect, Gate::never);
+    strict.async_acquire_for(generous, [&](error_code ec, Lease<FakeConn>) { handler()(ec); });
+    EXPECT_TRUE(connector.await_blocked(Hook::connect, 1));
+    EXPECT_FALSE(strict.resize(0));
+    connector.gate(Hook::connect, Gate::ok);
+    EXPECT_TRUE(eventually([&] { return strict.stats().closed_excess == 1; }));
+    EXPECT_EQ(strict.stats().waiting, 0u);
+    EXPECT_EQ(strict.stats().rejected, 1u);
+    EXPECT_EQ(strict.stats().waited, 0u);
+    EXPECT_TRUE(strict.resize(1));
+    io.run_for(generous);
+    EXPECT_EQ(calls, 1);
+    EXPECT_EQ(got, Errc::too_many_waiters);
+    expect_drained(strict, connector);
+}
+
 }  // namespace
 }  // namespace weir::test

@@ -163,13 +163,17 @@ protected:
     }
 
     /// What this one stood outside the line for has come to nothing: he stands in line by his number, and the gate is
-    /// shut as for anybody who joins it.
+    /// shut as for anybody who joins it. Nor may he wait where no more may.
     void seek(Waiter& waiter, time_point now, Orders& orders) noexcept {
         if (closed_) return dismiss(waiter, {Errc::closed, {}}, orders);
-        if (waiter.owed)
+        if (waiter.owed) {
             queue_.move(waiter, Waiter::Place::connecting);
-        else
+        } else if (ledger_.may_wait(queue_.waiting())) {
             hold_back(waiter, now);
+        } else {
+            ++ledger_.counts.rejected;
+            return dismiss(waiter, {Errc::too_many_waiters, {}}, orders);
+        }
         while (!queue_.empty() && !store_.shut_if_empty())
             if (SlotBase* const slot = pop_fresh(now, orders)) serve_next(*slot, now, orders);
         this->open_for_waiters(now, orders);

@@ -121,6 +121,8 @@ public:
         if (slot.refill) this->refilled(slot);
         if (slot.in_place) --this->checking_;
         if (owner && is_lendable(slot)) return this->give(*owner, slot, now, orders);
+        // Nobody is worse off for a refresh: one in place of that which is closed for it.
+        if (owner) owner->owed = slot.generation != this->generation_;
         this->settle_slot(slot, From::lease, Told::yes, now, orders);
         if (owner && owner->wants_resource()) this->seek(*owner, now, orders);  // unless his time was up
         this->start_checks(now, orders);
@@ -143,6 +145,7 @@ public:
             return Answer::granted;
         }
         bool const late = is_lendable(slot);
+        waiter.owed = slot.generation != this->generation_;  // one in place of that which is closed
         this->settle_slot(slot, From::lease, Told::yes, now, orders);
         if (this->closed_) return Answer::closed;
         if (!late) return Answer::ask_again;
