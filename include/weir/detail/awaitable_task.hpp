@@ -16,6 +16,9 @@
 
 namespace weir::detail {
 
+/// Whether an operation is begun although it was told to stop before: one that has to be done is, and is told again.
+enum class Begins { unless_cancelled, always };
+
 /// An awaitable operation in a strand of its own, so that it can be cancelled from any thread.
 template <class Executor>
 class AwaitableTask final : public Task, public std::enable_shared_from_this<AwaitableTask<Executor>> {
@@ -29,7 +32,8 @@ public:
         virtual void ended(std::exception_ptr) noexcept = 0;
     };
 
-    explicit AwaitableTask(Executor const& executor) : strand_{boost::asio::make_strand(executor)} {}
+    explicit AwaitableTask(Executor const& executor, Begins begins = Begins::unless_cancelled)
+        : strand_{boost::asio::make_strand(executor)}, begins_{begins} {}
 
     /// Starts the operation. Throws when the executor does not take it; then the listener has been destroyed.
     void start(Operation operation, std::unique_ptr<Listener> listener) {
@@ -66,11 +70,16 @@ private:
     // No type here depends on the pool's, so a translation unit compiles this once.
     static boost::asio::awaitable<void> run(std::shared_ptr<AwaitableTask> self, Operation operation) {
         self->begun_ = true;
-        if (self->cancelled_) throw boost::system::system_error{boost::asio::error::operation_aborted};
+        if (self->cancelled_) {
+            if (self->begins_ != Begins::always)
+                throw boost::system::system_error{boost::asio::error::operation_aborted};
+            self->cancel();  // takes effect when it first waits
+        }
         co_await operation();
     }
 
     boost::asio::strand<Executor> strand_;
+    Begins const begins_;
     boost::asio::cancellation_signal signal_;  // this and the flags: touched in the strand only
     bool begun_ = false;
     bool cancelled_ = false;

@@ -91,7 +91,9 @@ protected:
             auto const self = this->shared_from_this();
             if (!executor_.is_own())
                 if (auto* const context = context_of(executor_.get())) watch(*context);
-            auto const task = std::make_shared<RunningTask>(executor_.get());
+            // Every resource is closed: a thread that is held up in here for as long as a close may take spares it nothing.
+            auto const begins = kind == Operation::closing ? Begins::always : Begins::unless_cancelled;
+            auto const task = std::make_shared<RunningTask>(executor_.get(), begins);
             typename RunningTask::Operation operation = [self, operate] { return operate(); };
             if (!arbiter_.begin_task(slot, kind, task, orders)) throw boost::system::system_error{Errc::closed};
             auto listener = std::make_unique<Listener<Ended>>(self, ended);
