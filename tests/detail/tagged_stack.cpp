@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 #include <thread>
 #include <vector>
+#include <weir/detail/store_group.hpp>
 #include <weir/detail/tagged_stack.hpp>
 
 namespace weir::detail {
@@ -13,20 +14,20 @@ namespace {
 
 constexpr std::uint64_t tags = std::uint64_t{1} << 39;
 
-static_assert(alignof(TaggedStackStore) == cache_line, "the head must have a line of its own");
-static_assert(sizeof(TaggedStackStore) == cache_line);
+static_assert(alignof(OnLine<TaggedStackStore>) == cache_line, "the head must have a line of its own");
+static_assert(sizeof(OnLine<TaggedStackStore>) == cache_line);
 
 TEST(TaggedStack, TheTagWrapsRoundAndHarmsNeitherCountNorGate) {
     Slots<4> slots;
     TaggedStackStore store{tags - 3};
     for (int round = 0; round != 4; ++round) {
-        for (std::uint64_t id = 1; id <= 4; ++id) EXPECT_TRUE(store.push(slots[id]));
+        for (std::uint64_t id = 1; id <= 4; ++id) EXPECT_EQ(store.push(slots[id]), nullptr);
         EXPECT_EQ(store.size(), 4u);
         EXPECT_FALSE(store.shut());
         EXPECT_EQ(drain(store), (Ids{4, 3, 2, 1}));
         EXPECT_EQ(store.size(), 0u);
         EXPECT_TRUE(store.shut_if_empty());
-        EXPECT_FALSE(store.push(slots[1]));
+        EXPECT_EQ(store.push(slots[1]), &slots[1]);
         store.open();
     }
 }
@@ -36,8 +37,8 @@ TEST(TaggedStack, TakingAllAtTheWrapAroundHarmsNeitherCountNorGate) {
     for (std::uint64_t before = 1; before <= 3; ++before) {
         TaggedStackStore store{tags - before};
         for (int round = 0; round != 4; ++round) {
-            EXPECT_TRUE(store.push(slots[1]));
-            EXPECT_TRUE(store.push(slots[2]));
+            EXPECT_EQ(store.push(slots[1]), nullptr);
+            EXPECT_EQ(store.push(slots[2]), nullptr);
             EXPECT_EQ(ids(store.pop_all()), (Ids{2, 1}));
             EXPECT_FALSE(store.shut());
             EXPECT_EQ(ids(store.seal()), Ids{});
@@ -55,7 +56,7 @@ TEST(TaggedStack, ThreadsGoRoundTheWrapAroundAndLoseNothing) {
     constexpr std::uint64_t count = 8;
     Slots<count> slots;
     TaggedStackStore store{tags - 5'000};
-    for (std::uint64_t id = 1; id <= count; ++id) EXPECT_TRUE(store.push(slots[id]));
+    for (std::uint64_t id = 1; id <= count; ++id) EXPECT_EQ(store.push(slots[id]), nullptr);
     std::vector<std::thread> threads;
     for (int i = 0; i != 4; ++i) {
         threads.emplace_back([&] {
@@ -63,7 +64,7 @@ TEST(TaggedStack, ThreadsGoRoundTheWrapAroundAndLoseNothing) {
                 SlotBase* const slot = store.pop();
                 if (!slot) continue;
                 ++slot->uncaught_when_lent;  // plain: only its owner may
-                EXPECT_TRUE(store.push(*slot));
+                EXPECT_EQ(store.push(*slot), nullptr);
             }
         });
     }
@@ -97,8 +98,8 @@ struct Head {
 TEST(TaggedStack, APopThatNobodyDisturbsSucceeds) {
     Slots<2> slots;
     TaggedStackStore store;
-    EXPECT_TRUE(store.push(slots[1]));
-    EXPECT_TRUE(store.push(slots[2]));
+    EXPECT_EQ(store.push(slots[1]), nullptr);
+    EXPECT_EQ(store.push(slots[2]), nullptr);
     Head pop{store};
     EXPECT_EQ(pop.top, &slots[2]);
     EXPECT_TRUE(pop.finish(store));
@@ -109,17 +110,17 @@ TEST(TaggedStack, APopThatNobodyDisturbsSucceeds) {
 TEST(TaggedStack, APopFailsWhenItsTopWasTakenAndCameBack) {
     Slots<3> slots;
     TaggedStackStore store;
-    EXPECT_TRUE(store.push(slots[1]));
-    EXPECT_TRUE(store.push(slots[2]));
-    EXPECT_TRUE(store.push(slots[3]));
+    EXPECT_EQ(store.push(slots[1]), nullptr);
+    EXPECT_EQ(store.push(slots[2]), nullptr);
+    EXPECT_EQ(store.push(slots[3]), nullptr);
     Head slow{store};
     ASSERT_EQ(slow.top, &slots[3]);
     ASSERT_EQ(slow.below, &slots[2]);
 
     EXPECT_EQ(drain(store), (Ids{3, 2, 1}));
-    EXPECT_TRUE(store.push(slots[2]));
-    EXPECT_TRUE(store.push(slots[1]));
-    EXPECT_TRUE(store.push(slots[3]));
+    EXPECT_EQ(store.push(slots[2]), nullptr);
+    EXPECT_EQ(store.push(slots[1]), nullptr);
+    EXPECT_EQ(store.push(slots[3]), nullptr);
     EXPECT_EQ(store.size(), 3u);
 
     EXPECT_FALSE(slow.finish(store)) << "2 would be on top, and 1 lost";
@@ -129,13 +130,13 @@ TEST(TaggedStack, APopFailsWhenItsTopWasTakenAndCameBack) {
 TEST(TaggedStack, APopFailsWhenAllWereTakenAndCameBack) {
     Slots<2> slots;
     TaggedStackStore store;
-    EXPECT_TRUE(store.push(slots[1]));
-    EXPECT_TRUE(store.push(slots[2]));
+    EXPECT_EQ(store.push(slots[1]), nullptr);
+    EXPECT_EQ(store.push(slots[2]), nullptr);
     Head slow{store};
     Chain all = store.pop_all();
     EXPECT_EQ(ids(all), (Ids{2, 1}));
-    EXPECT_TRUE(store.push(slots[1]));
-    EXPECT_TRUE(store.push(slots[2]));
+    EXPECT_EQ(store.push(slots[1]), nullptr);
+    EXPECT_EQ(store.push(slots[2]), nullptr);
     EXPECT_FALSE(slow.finish(store));
     EXPECT_EQ(drain(store), (Ids{2, 1}));
 }
@@ -143,23 +144,23 @@ TEST(TaggedStack, APopFailsWhenAllWereTakenAndCameBack) {
 TEST(TaggedStack, APopFailsWhenASweepPassed) {
     Slots<3> slots;
     TaggedStackStore store;
-    for (std::uint64_t id = 1; id <= 3; ++id) EXPECT_TRUE(store.push(slots[id]));
+    for (std::uint64_t id = 1; id <= 3; ++id) EXPECT_EQ(store.push(slots[id]), nullptr);
     Head slow{store};
     Chain const cold = store.take_coldest(1, [](SlotBase const& slot) { return slot.id == 2; });
     EXPECT_EQ(ids(cold), Ids{2});
-    EXPECT_TRUE(store.push(slots[2]));
+    EXPECT_EQ(store.push(slots[2]), nullptr);
     EXPECT_EQ(drain(store), (Ids{2, 3, 1}));
-    for (std::uint64_t id = 1; id <= 3; ++id) EXPECT_TRUE(store.push(slots[id]));
+    for (std::uint64_t id = 1; id <= 3; ++id) EXPECT_EQ(store.push(slots[id]), nullptr);
     EXPECT_FALSE(slow.finish(store));
 }
 
 TEST(TaggedStack, APopFailsWhenItsTopWasTakenAndAnotherCame) {
     Slots<2> slots;
     TaggedStackStore store;
-    EXPECT_TRUE(store.push(slots[1]));
+    EXPECT_EQ(store.push(slots[1]), nullptr);
     Head slow{store};
     EXPECT_EQ(store.pop(), &slots[1]);
-    EXPECT_TRUE(store.push(slots[2]));
+    EXPECT_EQ(store.push(slots[2]), nullptr);
     EXPECT_FALSE(slow.finish(store));
     EXPECT_EQ(drain(store), Ids{2});
 }
@@ -177,7 +178,7 @@ TEST(TaggedStack, Rule11EitherThePushOrTheGateComesFirst) {
         bool pushed = false;
         std::thread returner{[&] {
             at_once();
-            pushed = store.push(slots[1]);
+            pushed = store.push(slots[1]) == nullptr;
         }};
         at_once();
         bool const shut = store.shut_if_empty();
@@ -191,20 +192,20 @@ TEST(TaggedStack, Rule30ASweepLosesNothingThatComesAndGoesMeanwhile) {
     constexpr std::uint64_t count = 8;
     Slots<count> slots;
     TaggedStackStore store;
-    for (std::uint64_t id = 1; id <= count; ++id) EXPECT_TRUE(store.push(slots[id]));
+    for (std::uint64_t id = 1; id <= count; ++id) EXPECT_EQ(store.push(slots[id]), nullptr);
     std::atomic<bool> stop{false};
     std::thread traffic{[&] {
         while (!stop) {
             SlotBase* const slot = store.pop();
             if (slot) {
-                EXPECT_TRUE(store.push(*slot));
+                EXPECT_EQ(store.push(*slot), nullptr);
             }
         }
     }};
     for (int round = 0; round != 5'000; ++round) {
         Chain cold = store.take_coldest(2, [](SlotBase const& slot) { return slot.id <= 3; });
         EXPECT_LE(cold.size, 2u);
-        while (SlotBase* const slot = cold.pop()) EXPECT_TRUE(store.push(*slot));
+        while (SlotBase* const slot = cold.pop()) EXPECT_EQ(store.push(*slot), nullptr);
     }
     stop = true;
     traffic.join();

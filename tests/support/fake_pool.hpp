@@ -18,7 +18,7 @@ template <class... Policies>
 using FakePool = Pool<FakeConn, Policies...>;
 
 /// Every store, for what must not depend on the order of idle resources.
-using Stores = ::testing::Types<TaggedStack, LockedStack, LockedQueue>;
+using Stores = ::testing::Types<TaggedStack, LockedStack, LockedQueue, PerCpu<TaggedStack>, PerCpu<LockedQueue>>;
 
 /// Long enough for whatever must happen, short enough for a test that fails.
 inline constexpr auto generous = std::chrono::seconds{20};

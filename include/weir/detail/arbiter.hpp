@@ -48,10 +48,11 @@ public:
             return this->clock_.is_fresh(slot);
     }
 
-    /// Parks what has come back; false when there is more to do. After true the slot, and the core, may be gone.
-    bool park(SlotBase& slot) noexcept {
+    /// Parks what has come back. Returns the slot that there is more to do for, mostly that one; after nullptr the slot,
+    /// and the core, may be gone.
+    SlotBase* park(SlotBase& slot) noexcept {
         if constexpr (P::has_upkeep) {
-            if (!this->clock_.stamp_young(slot)) return false;
+            if (!this->clock_.stamp_young(slot)) return &slot;
         } else {
             this->clock_.stamp(slot);
         }

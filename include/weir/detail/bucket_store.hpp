@@ -4,25 +4,27 @@
 #include <array>
 #include <chrono>
 #include <cstddef>
+#include <weir/detail/config.hpp>
 #include <weir/detail/slot.hpp>
+#include <weir/detail/store_group.hpp>
 
 namespace weir::detail {
 
-/// Several stores with one gate: it is open when theirs are. Slots lie in the one that `bucket` names; 0 is for those
-/// without a setting.
-///
-/// The gates are shut one after the other, under the core's mutex. What is pushed meanwhile lies where the gate was
-/// open still, and is found by whoever shuts that one; those shut before are opened again when that fails.
+/// A store for each bucket. Slots lie in the one that `bucket` names; 0 is for those without a setting.
 template <class Store, std::size_t N>
-class BucketStore {
+class BucketStore : public StoreGroup<std::array<Store, N>> {
+    using StoreGroup<std::array<Store, N>>::stores_;
+
 public:
+    using StoreGroup<std::array<Store, N>>::size;
+
     /// Where the slot is to lie from now on. Not while it lies anywhere.
     void assign(SlotBase& slot, std::size_t bucket) noexcept {
         slot.bucket = static_cast<std::uint8_t>(bucket);
         slot.shelf = &stores_[bucket];
     }
 
-    bool push(SlotBase& slot) noexcept { return static_cast<Store*>(slot.shelf)->push(slot); }
+    SlotBase* push(SlotBase& slot) noexcept { return static_cast<Store*>(slot.shelf)->push(slot); }
     SlotBase* pop(std::size_t bucket) noexcept { return stores_[bucket].pop(); }
     std::size_t size(std::size_t bucket) const noexcept { return stores_[bucket].size(); }
 
@@ -36,34 +38,6 @@ public:
         }
     }
 
-    std::size_t size() const noexcept {
-        std::size_t all = 0;
-        for (auto const& store : stores_) all += store.size();
-        return all;
-    }
-
-    bool shut() const noexcept { return stores_[0].shut(); }
-
-    bool shut_if_empty() noexcept {
-        bool const was_open = !shut();
-        for (auto& store : stores_) {
-            if (store.shut_if_empty()) continue;
-            if (was_open) open();
-            return false;
-        }
-        return true;
-    }
-
-    void open() noexcept {
-        for (auto& store : stores_) store.open();
-    }
-
-    Chain seal() noexcept {
-        return gather([](Store& store) { return store.seal(); });
-    }
-    Chain pop_all() noexcept {
-        return gather([](Store& store) { return store.pop_all(); });
-    }
     template <class Matches>
     SlotBase* take_first(std::size_t bucket, Matches matches) noexcept {
         return stores_[bucket].take_first(matches);
@@ -99,14 +73,6 @@ public:
 private:
     using rep = std::chrono::steady_clock::rep;
 
-    template <class Take>
-    Chain gather(Take take) noexcept {
-        Chain all;
-        for (std::size_t bucket = N; bucket-- > 0;)
-            for (Chain part = take(stores_[bucket]).reversed(); SlotBase* const slot = part.pop();) all.push(*slot);
-        return all;
-    }
-
     // The bucket, but for 0, whose top came back last. 0: all are empty.
     std::size_t latest() const noexcept {
         std::size_t found = 0;
@@ -140,8 +106,6 @@ private:
         if (candidate) result.push(*candidate);
         return result;
     }
-
-    std::array<Store, N> stores_;
 };
 
 }  // namespace weir::detail

@@ -80,15 +80,17 @@ public:
         ++counts.detached;
     }
 
-    /// The gauges that are kept elsewhere are the caller's.
+    /// The gauges that are kept elsewhere are the caller's. Idle ones are counted part by part, so one that was taken
+    /// here and parked there meanwhile may be counted twice.
     Stats snapshot(std::size_t idle, std::size_t waiting, std::uint64_t acquired) const noexcept {
         Stats stats = counts;
         stats.high = limits_.high;
         stats.open = open_;
         stats.connecting = connecting_;
         stats.closing = closing_;
-        stats.idle = idle;
-        stats.leased = open_ - connecting_ - closing_ - idle;
+        std::size_t const there = open_ - connecting_ - closing_;
+        stats.idle = idle < there ? idle : there;
+        stats.leased = there - stats.idle;
         stats.waiting = waiting;
         stats.acquired = acquired;
         return stats;

@@ -15,11 +15,11 @@ enum class Order { lifo, fifo };
 template <Order order>
 class LockedStore {
 public:
-    bool push(SlotBase& slot) noexcept {
+    SlotBase* push(SlotBase& slot) noexcept {
         std::lock_guard const lock{mutex_};
-        if (shut_) return false;
+        if (shut_) return &slot;
         insert(slot);
-        return true;
+        return nullptr;
     }
 
     SlotBase* pop() noexcept {
@@ -94,6 +94,23 @@ public:
 
     void put_back(SlotBase& slot) noexcept {
         latest_first([&] { insert_by_age(slots_, slot); });
+    }
+
+    template <class Matches>
+    bool any(Matches const& matches) const noexcept {
+        std::lock_guard const lock{mutex_};
+        for (SlotBase const* s = slots_.first; s; s = s->next.load(std::memory_order_relaxed))
+            if (matches(*s)) return true;
+        return false;
+    }
+
+    /// Puts a chain back, the latest first, below what has been parked meanwhile.
+    void restore(Chain chain) noexcept {
+        latest_first([&] {
+            Chain newer = slots_.reversed();
+            slots_ = chain;
+            while (SlotBase* const slot = newer.pop()) slots_.push(*slot);
+        });
     }
 
     /// The same, of those for one round of maintenance: at most half of what is here.

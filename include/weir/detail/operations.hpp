@@ -129,16 +129,17 @@ protected:
         if constexpr (P::Trace::is_traced) {
             if (!arbiter_.would_refuse()) {
                 call(options_.trace.before_idle_push);
-                if (!arbiter_.park(slot)) come_back(slot, Where::here, Told::yes);
+                if (SlotBase* const left = arbiter_.park(slot)) come_back(*left, Where::here, Told::yes);
                 return;
             }
         }
-        if (arbiter_.park(slot)) [[likely]]
+        SlotBase* const left = arbiter_.park(slot);
+        if (!left) [[likely]]
             return;  // and the slot, or this, may be gone
-        come_back(slot, Where::here);
+        come_back(*left, Where::here);
     }
 
-    void come_back(Resource& slot, Where where, Told told = P::Trace::is_traced ? Told::no : Told::yes) noexcept {
+    void come_back(SlotBase& slot, Where where, Told told = P::Trace::is_traced ? Told::no : Told::yes) noexcept {
         auto const self = this->shared_from_this();
         Orders orders;
         Fate fate = arbiter_.come_back(slot, told, orders);

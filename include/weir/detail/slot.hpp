@@ -59,6 +59,8 @@ struct alignas(cache_line) SlotBase {
     std::uint32_t generation = 0;                              // of the pool when it was opened
     Cause cause = Cause::drained;                              // while closing: why
     std::uint8_t bucket = 0;                                   // of its setting; 0: it has none
+    std::uint8_t part = 0;                                     // of the store where it lay, by processor
+    bool from_front = false;                                   // it lay in front of a store
     void* shelf = nullptr;                                     // the part of the store for that bucket
 
     // Where there is upkeep. Times are of the pool's `AgeClock`.

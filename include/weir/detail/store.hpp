@@ -2,7 +2,9 @@
 
 #include <cstddef>
 #include <weir/detail/bucket_store.hpp>
+#include <weir/detail/fronted_store.hpp>
 #include <weir/detail/locked_store.hpp>
+#include <weir/detail/per_cpu_store.hpp>
 #include <weir/detail/tagged_stack.hpp>
 #include <weir/fwd.hpp>
 #include <weir/policy/store.hpp>
@@ -14,15 +16,28 @@ template <class P>
 struct StoreOf;
 template <>
 struct StoreOf<TaggedStack> {
-    using type = TaggedStackStore;
+    using type = OnLine<TaggedStackStore>;
 };
 template <>
 struct StoreOf<LockedStack> {
-    using type = LockedStore<Order::lifo>;
+    using type = OnLine<LockedStore<Order::lifo>>;
 };
 template <>
 struct StoreOf<LockedQueue> {
-    using type = LockedStore<Order::fifo>;
+    using type = OnLine<LockedStore<Order::fifo>>;
+};
+template <>
+struct StoreOf<PerCpu<TaggedStack>> {
+    using type = PerCpuStore<FrontedStore<TaggedStackStore>>;
+};
+template <>
+struct StoreOf<PerCpu<LockedStack>> {
+    using type = PerCpuStore<FrontedStore<LockedStore<Order::lifo>>>;
+};
+// A queue lends what came back first: nothing is gained by a place in front.
+template <>
+struct StoreOf<PerCpu<LockedQueue>> {
+    using type = PerCpuStore<OnLine<LockedStore<Order::fifo>>>;
 };
 
 /// With a part for each of so many buckets of settings, if there are any.

@@ -33,10 +33,10 @@ public:
     explicit TaggedStackStore(std::uint64_t first_tag = 0) noexcept
         : head_{Word128::Value{0, first_tag << tag_shift}} {}
 
-    /// Parks `slot` on top; false, and nothing done, while the gate is shut.
-    bool push(SlotBase& slot) noexcept {
+    /// Parks `slot` on top. What is refused: nullptr, or `slot` while the gate is shut.
+    SlotBase* push(SlotBase& slot) noexcept {
         bool done = false;
-        return push_once(slot, done) || (!done && push_contended(slot));
+        return push_once(slot, done) || (!done && push_contended(slot)) ? nullptr : &slot;
     }
 
     /// Takes the slot that was parked last; nullptr when there is none.
@@ -121,6 +121,29 @@ public:
         return take_coldest(most < half ? most : half, matches);
     }
 
+    /// Whether one `matches`. A hint: the slots seen on the way may be taken and come back meanwhile, so the walk is
+    /// bounded. Only their atomics are read.
+    template <class Matches>
+    bool any(Matches const& matches) const noexcept {
+        auto const head = head_.load();
+        SlotBase const* slot = top(head);
+        for (std::size_t left = count(head.high); slot && left > 0; --left) {
+            if (matches(*slot)) return true;
+            slot = slot->next.load(std::memory_order_relaxed);
+        }
+        return false;
+    }
+
+    /// Puts a chain back below what has been parked meanwhile, whether or not the gate is shut.
+    void restore(Chain chain) noexcept {
+        while (!chain.empty()) {
+            auto head = head_.load();
+            if (!top(head) && head_.compare_exchange(head, {word(chain.first), head.high + chain.size * one})) return;
+            Chain newer = pop_all().reversed();
+            while (SlotBase* slot = newer.pop()) chain.push(*slot);
+        }
+    }
+
 private:
     // No constant of these is ever carried into its neighbour: the count never exceeds max_slots, and a tag that wraps
     // round runs off the word's upper end.
@@ -182,31 +205,7 @@ private:
         }
     }
 
-    // A hint: the slots seen on the way may be taken and come back meanwhile, so the walk is bounded. Only their
-    // atomics are read.
-    template <class Matches>
-    bool any(Matches const& matches) const noexcept {
-        auto const head = head_.load();
-        SlotBase const* slot = top(head);
-        for (std::size_t left = count(head.high); slot && left > 0; --left) {
-            if (matches(*slot)) return true;
-            slot = slot->next.load(std::memory_order_relaxed);
-        }
-        return false;
-    }
-
-    // Puts a chain back below what has been parked meanwhile.
-    void restore(Chain chain) noexcept {
-        while (!chain.empty()) {
-            auto head = head_.load();
-            if (!top(head) && head_.compare_exchange(head, {word(chain.first), head.high + chain.size * one})) return;
-            Chain newer = pop_all().reversed();
-            while (SlotBase* slot = newer.pop()) chain.push(*slot);
-        }
-    }
-
-    // On a line of its own: it is what processors fight over.
-    alignas(cache_line) Word128 head_;
+    Word128 head_;  // it is what processors fight over: whoever has a store keeps it on a line of its own
 };
 
 }  // namespace weir::detail

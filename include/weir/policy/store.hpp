@@ -1,6 +1,7 @@
 #pragma once
 // Where idle resources lie, and which of them is lent next.
 
+#include <concepts>
 #include <weir/policy/slots.hpp>
 
 namespace weir {
@@ -17,6 +18,17 @@ struct LockedStack {
 
 /// The longest idle is lent first: spreads load evenly and keeps every connection warm, so none of them expires.
 struct LockedQueue {
+    using policy_slot = slot::Store;
+};
+
+/// One of these for each processor.
+template <class Store>
+struct PerCpu {
+    static_assert(std::same_as<Store, TaggedStack> || std::same_as<Store, LockedStack> ||
+                      std::same_as<Store, LockedQueue>,
+                  "weir::PerCpu is over weir's stores: write PerCpu<TaggedStack>, PerCpu<LockedStack> or "
+                  "PerCpu<LockedQueue>");
+
     using policy_slot = slot::Store;
 };
 
