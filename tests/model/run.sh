@@ -1,7 +1,7 @@
 #!/bin/sh
 # Checks the models: run.sh <source dir> <scratch dir> [wide]
 #
-# Each configuration of pool.pml is searched whole, twice: for violated assertions and states in which somebody is
+# Each configuration of pool.pml and store.pml is searched whole, twice: for violated assertions and states in which somebody is
 # stuck (safety), and for a schedule on which somebody goes round for ever (cycles). Then each mistake that the model
 # can be given must be found, so that a check that checks nothing does not pass. Needs spin and gcc; 2 at a time.
 set -eu
@@ -20,7 +20,7 @@ search() {
     shift 2
     mkdir "$dir"
     cd "$dir"
-    spin -a "$@" "$source/pool.pml" >spin.log 2>&1 || { cat spin.log >&2; return 1; }
+    spin -a "$@" "$source/$model.pml" >spin.log 2>&1 || { cat spin.log >&2; return 1; }
     case $mode in
     safety) how='-DSAFETY' run= ;;
     cycles) how='-DNP' run=-l ;;
@@ -79,12 +79,32 @@ catches() {
     echo "$name" >>"$failed"
 }
 
+echo '--- the store that is parted by processor'
+model=store
+check parts -DUSERS=3 -DSLOTS=2
+check parts_again -DUSERS=2 -DSLOTS=1 -DROUNDS=2
+{
+    catches NO_GATE_BEHIND -DUSERS=3 &
+    catches MOVED_ONE_FORGOTTEN -DUSERS=3
+    wait
+    catches NOBODY_STEALS -DUSERS=3 &
+    catches LOOKS_AND_THEN_BARS -DUSERS=3
+    wait
+    catches FRONTS_ONLY_OF_THE_FIRST -DUSERS=3 &
+    catches UNDO_FORGOTTEN -DUSERS=3
+    wait
+}
+
 echo '--- the pool'
+model=pool
 check cancel -DHIGH=1 -DACQUIRERS=2 -DCANCELS -DCONNECTS_FAIL
 check discard -DHIGH=1 -DACQUIRERS=3 -DDISCARDS
 
 # The wide ones take their time, and memory: run.sh <source dir> <scratch dir> wide
 if [ "${3-}" = wide ]; then
+    model=store
+    check three_parts -DUSERS=3 -DSLOTS=3 -DCPUS=3
+    model=pool
     check three_cancel -DHIGH=1 -DACQUIRERS=3 -DCANCELS -DCONNECTS_FAIL
     check room -DHIGH=2 -DACQUIRERS=3 -DCLOSERS=0 -DCONNECTS_FAIL
     check two_cancel -DHIGH=2 -DACQUIRERS=2 -DCANCELS -DTIMES_OUT -DCONNECTS_FAIL
