@@ -67,7 +67,7 @@ TYPED_TEST(PoolAcquire, Rule4LendsTheLatestReturnedFirstAndAQueueRotates) {
         leases.push_back(pool.acquire());
         order.push_back(leases.back()->id());
     }
-    if constexpr (std::is_same_v<TypeParam, LockedQueue>) {
+    if constexpr (is_queue<TypeParam>) {
         EXPECT_EQ(order, (std::vector<std::uint64_t>{2, 3, 1}));
     } else {
         EXPECT_EQ(order, (std::vector<std::uint64_t>{1, 3, 2}));

@@ -238,7 +238,7 @@ TYPED_TEST(PoolIdle, Rule30ASweepLeavesOrderAndStampsOfTheOthersAlone) {
         leases[i] = pool.acquire();
         order.push_back(leases[i]->id());
     }
-    EXPECT_EQ(order, (std::is_same_v<TypeParam, LockedQueue> ? Ids{4, 5, 6} : Ids{6, 5, 4}));
+    EXPECT_EQ(order, (is_queue<TypeParam> ? Ids{4, 5, 6} : Ids{6, 5, 4}));
     for (auto& lease : leases) lease.release();
     expect_drained(pool, this->connector);
 }

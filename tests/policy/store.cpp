@@ -87,7 +87,7 @@ TYPED_TEST(StorePolicy, Rule4WithOneInUseAtATimeAStackOpensOneAndAQueueRotatesAl
     }
     std::set<std::uint64_t> used;
     for (int i = 0; i != 8; ++i) used.insert(pool.acquire()->id());
-    EXPECT_EQ(used.size(), (std::is_same_v<TypeParam, LockedQueue> ? 4u : 1u));
+    EXPECT_EQ(used.size(), (is_queue<TypeParam> ? 4u : 1u));
     expect_drained(pool, connector);
 }
 

@@ -2,6 +2,7 @@
 // What most tests begin with: a pool of fake connections.
 
 #include <gtest/gtest.h>
+#include <type_traits>
 #include <weir/pool.hpp>
 #include <weir/testing/fake_connector.hpp>
 
@@ -19,6 +20,10 @@ using FakePool = Pool<FakeConn, Policies...>;
 
 /// Every store, for what must not depend on the order of idle resources.
 using Stores = ::testing::Types<TaggedStack, LockedStack, LockedQueue, PerCpu<TaggedStack>, PerCpu<LockedQueue>>;
+
+/// Whether it lends the longest idle first.
+template <class Store>
+inline constexpr bool is_queue = std::is_same_v<Store, LockedQueue> || std::is_same_v<Store, PerCpu<LockedQueue>>;
 
 /// Long enough for whatever must happen, short enough for a test that fails.
 inline constexpr auto generous = std::chrono::seconds{20};
