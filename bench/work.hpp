@@ -95,8 +95,9 @@ public:
     /// Before the loop, and again behind it, on one of the threads.
     double seconds_since_start() const { return seconds(Clock::now() - start_); }
 
-    void report(benchmark::State& state) const {
-        auto const loops = static_cast<double>(state.iterations()) * state.threads();
+    /// Of so many pairs in each loop.
+    void report(benchmark::State& state, std::size_t pairs = 1) const {
+        auto const loops = static_cast<double>(state.iterations()) * state.threads() * static_cast<double>(pairs);
         state.counters["wall_ns"] = seconds_since_start() * 1e9 / loops;
     }
 

@@ -34,6 +34,7 @@ void sizes(benchmark::internal::Benchmark* benchmark) {
 
 using bench::Resource;
 BENCHMARK(threads<bench::Weir<Resource>>)->Name("threads/weir")->Apply(sizes);
+BENCHMARK(threads<bench::Weir<Resource, weir::TaggedStack>>)->Name("threads/weir_tagged_stack")->Apply(sizes);
 BENCHMARK(threads<bench::Weir<Resource, weir::LockedStack>>)->Name("threads/weir_locked_stack")->Apply(sizes);
 BENCHMARK(threads<bench::Naive<Resource>>)->Name("threads/naive")->Apply(sizes);
 
