@@ -25,17 +25,29 @@ inline unsigned thread_number() noexcept {
     return number;
 }
 
-[[gnu::noinline, gnu::cold]] inline unsigned ask_for_cpu() noexcept {
+inline unsigned ask_for_cpu() noexcept {
 #if defined(__linux__)
     if (int const cpu = sched_getcpu(); cpu >= 0) return static_cast<unsigned>(cpu);
 #endif
     return thread_number();
 }
 
+/// What was so a moment ago: to ask costs as much as all the rest of an acquire.
+[[gnu::noinline, gnu::cold]] inline unsigned remembered_cpu() noexcept {
+    constexpr unsigned uses = 64;
+    thread_local constinit unsigned cpu = 0;
+    thread_local constinit unsigned left = 0;
+    if (left-- == 0) {
+        cpu = ask_for_cpu();
+        left = uses - 1;
+    }
+    return cpu;
+}
+
 /// The number of the processor: a hint, as the thread may be moved at any moment.
 ///
 /// The kernel keeps it up to date in the thread's restartable-sequences area (rseq(2)), which glibc registers from 2.35
-/// on: one load. Elsewhere `sched_getcpu`, a call into the vDSO.
+/// on: one load. Elsewhere `sched_getcpu`, a call into the vDSO, is asked now and then.
 inline unsigned current_cpu() noexcept {
 #if defined(WEIR_DETAIL_RSEQ)
     auto const* const area = static_cast<char const*>(__builtin_thread_pointer()) + __rseq_offset;
@@ -44,7 +56,7 @@ inline unsigned current_cpu() noexcept {
     if (int const cpu = __atomic_load_n(cpu_id, __ATOMIC_RELAXED); cpu >= 0) [[likely]]
         return static_cast<unsigned>(cpu);
 #endif
-    return ask_for_cpu();
+    return remembered_cpu();
 }
 
 /// More parts than that cost more to search than they save.
