@@ -51,6 +51,7 @@ TYPED_TEST(PoolAcquire, Rule1WaitsWhenThereIsNoRoom) {
 
 // rule 4
 TYPED_TEST(PoolAcquire, Rule4LendsTheLatestReturnedFirstAndAQueueRotates) {
+    OnCpu const stay{0};
     FakeConnector connector;
     FakePool<TypeParam> pool{connector, {.size = {.high = 3}}};
     {

@@ -201,6 +201,7 @@ TYPED_TEST(PoolIdle, Rule29MaxIdle0StillServesAWaiter) {
 
 // rule 30
 TYPED_TEST(PoolIdle, Rule30ASweepClosesTheColdestFirstAndAtMostHalf) {
+    OnCpu const stay{0};
     typename TestFixture::template Pool<> pool{
         this->never_run.get_executor(), this->connector, {.size = {.high = 9}, .idle = {.ttl = 8s}}};
     this->park(pool, 9);
@@ -222,6 +223,7 @@ TYPED_TEST(PoolIdle, Rule30ASweepClosesTheColdestFirstAndAtMostHalf) {
 
 // rule 30
 TYPED_TEST(PoolIdle, Rule30ASweepLeavesOrderAndStampsOfTheOthersAlone) {
+    OnCpu const stay{0};
     typename TestFixture::template Pool<> pool{
         this->never_run.get_executor(), this->connector, {.size = {.high = 6}, .idle = {.ttl = 8s}}};
     std::vector<Lease<FakeConn>> leases;

@@ -79,6 +79,7 @@ TYPED_TEST(StorePolicy, GrowsUnderManyThreads) {
 
 // rule 4
 TYPED_TEST(StorePolicy, Rule4WithOneInUseAtATimeAStackOpensOneAndAQueueRotatesAll) {
+    OnCpu const stay{0};
     FakeConnector connector;
     FakePool<TypeParam> pool{connector, {.size = {.high = 4}}};
     {

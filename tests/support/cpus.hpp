@@ -7,13 +7,17 @@
 
 namespace weir::test {
 
-/// The processors that this thread may run on.
-inline std::vector<int> cpus() {
-    cpu_set_t allowed;
-    std::vector<int> all;
-    if (sched_getaffinity(0, sizeof allowed, &allowed) == 0)
-        for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu)
-            if (CPU_ISSET(static_cast<std::size_t>(cpu), &allowed)) all.push_back(cpu);
+/// The processors that this program may run on.
+inline std::vector<int> const& cpus() {
+    // Once, before any thread has bound itself to one of them.
+    static std::vector<int> const all = [] {
+        cpu_set_t allowed;
+        std::vector<int> found;
+        if (sched_getaffinity(0, sizeof allowed, &allowed) == 0)
+            for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu)
+                if (CPU_ISSET(static_cast<std::size_t>(cpu), &allowed)) found.push_back(cpu);
+        return found;
+    }();
     return all;
 }
 
@@ -22,7 +26,7 @@ class OnCpu {
 public:
     explicit OnCpu(std::size_t which) {
         sched_getaffinity(0, sizeof before_, &before_);
-        auto const all = cpus();
+        auto const& all = cpus();
         if (all.empty()) return;
         cpu_set_t one;
         CPU_ZERO(&one);

@@ -1,6 +1,8 @@
 #pragma once
 // What most tests begin with: a pool of fake connections.
 
+#include "support/cpus.hpp"
+
 #include <gtest/gtest.h>
 #include <type_traits>
 #include <weir/pool.hpp>

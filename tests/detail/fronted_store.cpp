@@ -1,0 +1,79 @@
+// The place in front of a store, where it differs from any store: who is refused, and what a wrong guess costs.
+
+#include "support/slots.hpp"
+
+#include <gtest/gtest.h>
+#include <weir/detail/fronted_store.hpp>
+#include <weir/detail/tagged_stack.hpp>
+
+namespace weir::detail {
+namespace {
+
+static_assert(alignof(FrontedStore<TaggedStackStore>) == cache_line);
+static_assert(sizeof(FrontedStore<TaggedStackStore>) == 2 * cache_line, "README and PerCpu say so");
+
+bool all(SlotBase const&) { return true; }
+
+// rule 11: the gate behind was shut in the moment between the two exchanges of a push.
+TEST(FrontedStore, Rule11TheOneThatWasMovedIsRefusedAndNotLost) {
+    struct Behind : TaggedStackStore {
+        SlotBase* push(SlotBase& slot) noexcept {
+            shut_if_empty();
+            return TaggedStackStore::push(slot);
+        }
+    };
+    FrontedStore<Behind> store;
+    Slots<2> slots;
+    EXPECT_EQ(store.push(slots[1]), nullptr);
+    EXPECT_EQ(store.push(slots[2]), &slots[1]);
+    EXPECT_EQ(drain(store), (Ids{2}));
+}
+
+// rule 4: a sweep has taken what the guess names.
+TEST(FrontedStore, Rule4AWrongGuessFindsTheRightOne) {
+    FrontedStore<TaggedStackStore> store;
+    Slots<4> slots;
+    EXPECT_EQ(store.push(slots[1]), nullptr);
+    EXPECT_EQ(ids(store.take_coldest(1, all)), (Ids{1}));
+    EXPECT_EQ(store.pop(), nullptr);
+
+    EXPECT_EQ(store.push(slots[2]), nullptr);
+    EXPECT_EQ(ids(store.take_coldest(1, all)), (Ids{2}));
+    EXPECT_EQ(store.push(slots[3]), nullptr);
+    EXPECT_EQ(store.push(slots[4]), nullptr);
+    EXPECT_EQ(drain(store), (Ids{4, 3}));
+}
+
+// rule 4: what was taken from elsewhere, and what came from in front, go in front alike.
+TEST(FrontedStore, Rule4IsInOrderHoweverManyAreHeld) {
+    FrontedStore<TaggedStackStore> store;
+    Slots<6> slots;
+    for (std::uint64_t id = 1; id <= 6; ++id) EXPECT_EQ(store.push(slots[id]), nullptr);
+    for (int round = 0; round != 3; ++round) {
+        auto* const a = store.pop();
+        auto* const b = store.pop();
+        auto* const c = store.pop();
+        ASSERT_TRUE(a && b && c);
+        EXPECT_EQ((Ids{a->id, b->id, c->id}), (Ids{6, 5, 4}));
+        for (auto* slot : {c, b, a}) EXPECT_EQ(store.push(*slot), nullptr);
+    }
+    EXPECT_EQ(store.size(), 6u);
+    EXPECT_EQ(drain(store), (Ids{6, 5, 4, 3, 2, 1}));
+}
+
+// rule 38
+TEST(FrontedStore, Rule38ASealedOneRefusesWhateverTheGuess) {
+    FrontedStore<TaggedStackStore> store;
+    Slots<3> slots;
+    EXPECT_EQ(store.push(slots[1]), nullptr);
+    EXPECT_EQ(store.push(slots[2]), nullptr);
+    auto* const top = store.pop();
+    EXPECT_EQ(ids(store.seal()), (Ids{1}));
+    EXPECT_EQ(store.push(*top), top);
+    EXPECT_EQ(store.push(slots[3]), &slots[3]);
+    EXPECT_EQ(store.pop(), nullptr);
+    EXPECT_TRUE(store.shut());
+}
+
+}  // namespace
+}  // namespace weir::detail
