@@ -58,8 +58,8 @@ public:
     }
 
 protected:
-    StoreGroup() = default;
-    explicit StoreGroup(std::size_t count) : stores_(count) {}
+    template <class... Count>
+    explicit StoreGroup(Count... count) : stores_(count...) {}
 
     Stores stores_;
 
