@@ -53,6 +53,17 @@ TEST(PoolDump, SaysThatAllAreLeasedAndWhichAndHowLong) {
     EXPECT_TRUE(waiter.get());
 }
 
+// Without `overdue_after` no round runs while all are leased, so the word stands by which their age is told.
+TEST(PoolDump, SaysHowOldALeaseIsAtMostWhereNobodyKeepsTime) {
+    FakeConnector connector;
+    FakePool<Upkeep> pool{connector, {.size = {.high = 1}, .upkeep = {.max_age = 1h}}};
+    auto const lease = pool.acquire();
+    EXPECT_THAT(dump(pool), HasSubstr("lease: id 1, held for at most "));
+    FakePool<Upkeep> watched{connector, {.size = {.high = 1}, .upkeep = {.overdue_after = 1h}}};
+    auto const seen = watched.acquire();
+    EXPECT_THAT(dump(watched), AllOf(HasSubstr("lease: id 1, held for "), Not(HasSubstr("at most"))));
+}
+
 TEST(PoolDump, WithoutUpkeepItSaysHowToSeeTheLeases) {
     FakeConnector connector;
     FakePool<> pool{connector};

@@ -65,6 +65,7 @@ public:
         return true;
     }
 
+    bool knows_leases() const noexcept { return Clock::is_cheap || watches_leases(); }
     bool watches_leases() const noexcept { return rules_.overdue_after > duration::zero(); }
 
     /// For the slot's owner, who lends it.
@@ -136,7 +137,8 @@ public:
         return slot.lent_since.compare_exchange_strong(from, -from, std::memory_order_relaxed) ? held : duration{};
     }
 
-    /// How long one has been lent, or less than nothing when it is not. Where there is no upkeep nobody knows.
+    /// How long one has been lent, or less than nothing when it is not. Where there is no upkeep nobody knows; where
+    /// leases are not watched it may be less, by the time for which the word stood.
     duration held(SlotBase const& slot, rep at) const noexcept {
         rep const from = slot.lent_since.load(std::memory_order_relaxed);
         rep const since = from < 0 ? -from : from;
@@ -221,7 +223,7 @@ private:
     rep const ttl_limit_;
     rep const check_limit_;
     rep const fast_limit_ = ttl_limit_ < check_limit_ ? ttl_limit_ : check_limit_;
-    std::atomic<rep> word_{0};
+    std::atomic<rep> word_{std::chrono::steady_clock::now().time_since_epoch().count()};
     rep started_ = 0;
     rep seen_ = 0;        // in the latest round; 0: there was none since the start
     rep distrusted_ = 0;  // stamps before this are worth nothing until a check

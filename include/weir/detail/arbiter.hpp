@@ -319,7 +319,8 @@ public:
         report.max_waiters = this->ledger_.max_waiters();
         report.max_concurrent = this->ledger_.max_concurrent();
         if (auto const since = this->queue_.oldest_wait()) report.oldest_wait = report.now - *since;
-        report.knows_leases = P::has_upkeep;
+        report.lists_leases = P::has_upkeep;
+        report.knows_ages = this->clock_.knows_leases();
         auto const at = this->clock_.read(report.now);
         this->arena_.for_each([&](SlotBase const& slot) {
             if (auto const age = this->clock_.held(slot, at); age >= age.zero()) report.note({slot.id, age});

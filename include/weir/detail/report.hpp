@@ -28,7 +28,8 @@ struct Report {
     std::optional<std::size_t> max_waiters{};
     std::optional<std::size_t> max_concurrent{};
     duration oldest_wait{};      // of those who wait
-    bool knows_leases = false;   // there is upkeep
+    bool lists_leases = false;   // there is upkeep
+    bool knows_ages = false;     // of leases; else they are upper bounds
     std::vector<Held> leases{};  // the oldest first, a few
     std::size_t outdated = 0;    // open, and of an older generation
     std::optional<Failure> failure{};
@@ -67,6 +68,12 @@ std::string in_brief(Report<Failure> const& r) {
     return text;
 }
 
+/// How long one has been held. Without `Upkeep::overdue_after` nothing runs for leases alone, so that nobody keeps time.
+template <class Failure>
+std::string age_of(Report<Failure> const& r, typename Report<Failure>::Held const& held) {
+    return (r.knows_ages ? "" : "at most ") + in_words(held.age);
+}
+
 /// Why nobody is being served, if that is so.
 template <class Failure>
 std::string reason(Report<Failure> const& r) {
@@ -89,7 +96,7 @@ std::string reason(Report<Failure> const& r) {
         return who + "as many connects are in flight as max_concurrent allows (" + std::to_string(s.connecting) + ").";
     if (s.leased >= s.high)
         return who + "all " + std::to_string(s.high) + " are leased" +
-               (r.leases.empty() ? "." : ", the oldest for " + in_words(r.leases.front().age) + ".");
+               (r.leases.empty() ? "." : ", the oldest for " + age_of(r, r.leases.front()) + ".");
     if (s.open >= s.high)
         return who + "all places are taken: " + std::to_string(s.leased) + " leased, " + std::to_string(s.connecting) +
                " being opened, " + std::to_string(s.closing) + " being closed.";
@@ -103,9 +110,9 @@ void print(Out& out, Report<Failure> const& r) {
         << (r.max_concurrent ? std::to_string(*r.max_concurrent) : "none") << '\n'
         << r.stats;
     if (r.outdated > 0) out << "  of an older generation: " << r.outdated << '\n';
-    if (r.stats.leased > 0 && !r.knows_leases)
+    if (r.stats.leased > 0 && !r.lists_leases)
         out << "  leases: list weir::Upkeep among the policies to see which they are, and how old\n";
-    for (auto const& held : r.leases) out << "  lease: id " << held.id << ", held for " << in_words(held.age) << '\n';
+    for (auto const& held : r.leases) out << "  lease: id " << held.id << ", held for " << age_of(r, held) << '\n';
     if (r.failure)
         out << "  last connect failure: " << in_words(r.now - r.failure->when) << " ago: " << r.failure->text << " ("
             << r.failure->error.message() << ")\n";
