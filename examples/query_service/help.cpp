@@ -41,12 +41,13 @@ What a pool lives through, live; times count from the start of a side:
                                                                                  (default 0: never)
   --resize-to N[@T]         at T seconds the pool may open N connections, 0 pauses it; half-way from there to
                             the end it may open --high again                     (default T: half of --seconds)
-  --outage S[@T]            at T seconds the database is out of reach for S; it must be back a second before
-                            the end. PostgreSQL: the clients' sessions go through a relay in this program, on
-                            127.0.0.1, which drops them all and turns new ones away. SQLite has no line to cut,
-                            so it is simulated: open connections fail for good, and opening fails for that
-                            time. Shown are the requests that failed by it, the connects tried meanwhile, and
-                            how soon after it a request succeeded; none, and the run has failed
+  --outage S[@T]            at T seconds the database is out of reach for S; it must be back before the end.
+                            PostgreSQL: the clients' sessions go through a relay in this program, on 127.0.0.1,
+                            which drops them all and turns new ones away. SQLite has no line to cut, so it is
+                            simulated: open connections fail for good, and opening fails for that time. Shown
+                            are the requests that failed by it, the connects tried meanwhile, and how soon after
+                            it a request succeeded; none up to --drain-deadline after --seconds, and the run
+                            has failed
                                                                                  (default T: a third of --seconds)
 
 exit status: 0 all drained and the ledger is right; 1 something failed; 2 wrong arguments

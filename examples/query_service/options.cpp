@@ -142,10 +142,9 @@ void check_together(Options const& options) {
         throw UsageError("--resize-to: " + show(options.resize->at) + " is not before the end, which is at " +
                          show(options.seconds) + " (--seconds)");
     }
-    // The time it takes to be served again is what it is for.
-    if (options.outage && options.outage->at + options.outage->what + Seconds{1} > options.seconds) {
+    if (options.outage && options.outage->at + options.outage->what >= options.seconds) {
         throw UsageError("--outage: ends at " + show(options.outage->at + options.outage->what) +
-                         ", which is less than a second before the end at " + show(options.seconds) + " (--seconds)");
+                         ", which is not before the end at " + show(options.seconds) + " (--seconds)");
     }
 }
 

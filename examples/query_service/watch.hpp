@@ -40,9 +40,11 @@ public:
     Watch(Watch const&) = delete;
     Watch& operator=(Watch const&) = delete;
 
-    /// Until the time is up or somebody presses Ctrl-C.
+    /// Until the time is up or somebody presses Ctrl-C. Where nobody has been served since an outage it goes on, as long
+    /// again as a drain may take: on a busy machine a first connect may take seconds.
     void run(Interrupt const& interrupt) {
-        auto const end = after(options_.seconds);
+        auto const last = after(options_.seconds + options_.drain_deadline);
+        auto end = after(options_.seconds);
         for (auto now = Clock::now(); now < end;) {
             if (interrupt.wait_until(std::min({next_line(), next_event(), next_look(now), end}))) {
                 std::cout << "interrupted: draining for at most " << options_.drain_deadline.count()
@@ -55,6 +57,9 @@ public:
                 happen(*event);
             }
             look_for_recovery(now);
+            if (now >= end && reach_ == Reach::mended && now < last) {
+                end = std::min(now + std::chrono::milliseconds{100}, last);
+            }
             if (now >= std::min(next_line(), end)) {
                 print_progress(now);
             }
