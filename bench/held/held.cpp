@@ -3,9 +3,11 @@
 #include <array>
 #include <contenders/floors.hpp>
 #include <contenders/naive.hpp>
+#include <contenders/peers.hpp>
 #include <contenders/weir.hpp>
 #include <cstddef>
 #include <optional>
+#include <string>
 #include <utility>
 #include <work.hpp>
 
@@ -54,6 +56,12 @@ void sizes(benchmark::internal::Benchmark* benchmark) {
     for (int const leases : {1, 4, 16}) benchmark->Arg(leases);
 }
 
+bool const registered = [] {
+    bench::each_peer<Resource>([]<class Pool>(std::string const& name) {
+        sizes(benchmark::RegisterBenchmark(("held/" + name).c_str(), &held<Pool>));
+    });
+    return true;
+}();
 BENCHMARK(held<bench::Weir<Resource>>)->Name("held/weir")->Apply(sizes);
 BENCHMARK(held<bench::Weir<Resource, weir::TaggedStack>>)->Name("held/weir_tagged_stack")->Apply(sizes);
 BENCHMARK(held<bench::Naive<Resource>>)->Name("held/naive")->Apply(sizes);

@@ -1,8 +1,10 @@
 // Several threads take and return as fast as they can; the pool never runs empty.
 
 #include <contenders/naive.hpp>
+#include <contenders/peers.hpp>
 #include <contenders/weir.hpp>
 #include <optional>
+#include <string>
 #include <work.hpp>
 
 namespace {
@@ -33,6 +35,12 @@ void sizes(benchmark::internal::Benchmark* benchmark) {
 }
 
 using bench::Resource;
+bool const registered = [] {
+    bench::each_peer<Resource>([]<class Pool>(std::string const& name) {
+        sizes(benchmark::RegisterBenchmark(("threads/" + name).c_str(), &threads<Pool>));
+    });
+    return true;
+}();
 BENCHMARK(threads<bench::Weir<Resource>>)->Name("threads/weir")->Apply(sizes);
 BENCHMARK(threads<bench::Weir<Resource, weir::TaggedStack>>)->Name("threads/weir_tagged_stack")->Apply(sizes);
 BENCHMARK(threads<bench::Weir<Resource, weir::LockedStack>>)->Name("threads/weir_locked_stack")->Apply(sizes);
