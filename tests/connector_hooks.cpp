@@ -251,6 +251,39 @@ TEST(ConnectorHooksInTime, ARecycleThatHangsIsCancelledAndItsResourceClosed) {
     EXPECT_TRUE(world.ledger.all_closed_once());
 }
 
+/// Stops when it is told to, and says that all is well.
+struct CarefreeRecycle : GatedRecycle {
+    asio::awaitable<bool> recycle(Conn& conn) {
+        try {
+            co_await GatedRecycle::recycle(conn);
+        } catch (boost::system::system_error const&) {
+            // As if nothing had happened.
+        }
+        co_return true;
+    }
+};
+
+// rule 22: what it says after its time is not listened to.
+TEST(ConnectorHooksInTime, Rule22ARecycleThatIsLateIsARefusalWhateverItSays) {
+    Ledger ledger;
+    asio::io_context io;
+    Gate gate{io.get_executor()};
+    std::atomic<int> begun{0};
+    weir::Pool<Conn> pool{
+        io.get_executor(), CarefreeRecycle{{&ledger, &gate, &begun}}, {.connect = {.timeout = 200ms}}};
+    Got first;
+    pool.async_acquire(first.handler());
+    ASSERT_TRUE(run_until(io, [&] { return first.done(); }));
+    ASSERT_TRUE(first.succeeded()) << first.ec.message();
+    first.lease.release();
+    ASSERT_TRUE(run_until(io, [&] { return pool.stats().leased == 0 && pool.stats().closing == 0; }));
+    EXPECT_EQ(begun, 1);
+    EXPECT_EQ(pool.stats().idle, 0u);
+    EXPECT_EQ(pool.stats().closed_unhealthy, 1u);
+    expect_clean_end(pool, io);
+    EXPECT_TRUE(ledger.all_closed_once());
+}
+
 // A hook under way keeps the context running: what it holds is not forgotten (rule 45 for work that is no maintenance).
 TEST(ConnectorHooksInTime, ARecycleUnderWayIsWork) {
     SlowWorld world;

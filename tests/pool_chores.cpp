@@ -251,6 +251,26 @@ TEST_F(PoolChores, Rule35WhoPreparesDuringARefreshIsNotRejectedForIt) {
     expect_drained(pool, reluctant);
 }
 
+// rule 36, rule 37
+TEST_F(PoolChores, Rule37WhatIsBeingPreparedIsNotLentByAPausedPool) {
+    SettingPool pool{connector, {.size = {.high = 1}}};
+    pool.acquire().release();
+    connector.log->holds_apply = true;
+    pool.async_acquire_for(generous, "foo", got.handler(io));
+    EXPECT_TRUE(eventually([&] { return connector.log->applies == 1; }));
+    EXPECT_FALSE(pool.resize(0));
+    connector.log->holds_apply = false;
+    EXPECT_TRUE(pool.resize(0, generous));
+    EXPECT_EQ(pool.stats().closed_excess, 1u);
+    EXPECT_TRUE(waiting(pool, 1));
+    EXPECT_TRUE(pool.resize(1));
+    io.run_for(generous);
+    EXPECT_EQ(got.calls, 1);
+    EXPECT_EQ(got.lease.id(), 2u);
+    got.lease.release();
+    expect_drained(pool, connector);
+}
+
 // rule 40
 TEST_F(PoolChores, Rule40AfterACloseInItsResetNothingIsApplied) {
     SettingPool pool{connector, {.size = {.high = 1}}};
@@ -398,6 +418,17 @@ TEST_F(PoolChoresSearch, Rule35WhatDidNotSuitIsNotPutBackAfterARefresh) {
     EXPECT_EQ(pool.stats().idle, 0u);
     EXPECT_EQ(pool.stats().closed_stale, 1u);
     EXPECT_EQ(pool.acquire(bar)->id(), 2u);
+    expect_drained(pool, connector);
+}
+
+// rule 22, rule 36
+TEST_F(PoolChoresSearch, Rule36WhatDidNotSuitIsNotPutBackWhenItIsOneTooMany) {
+    Pool pool{connector, {.size = {.high = 1}}};
+    pool.acquire(bar).release();
+    events->at_comparison = [&] { EXPECT_FALSE(pool.resize(0)); };
+    EXPECT_EQ(pool.try_acquire_for(5ms, foo).error(), Errc::timed_out);
+    EXPECT_EQ(pool.stats().open, 0u);
+    EXPECT_EQ(pool.stats().closed_excess, 1u);
     expect_drained(pool, connector);
 }
 

@@ -19,6 +19,7 @@
 #include <string>
 #include <thread>
 #include <vector>
+#include <weir/testing/manual_clock.hpp>
 
 namespace weir::test {
 namespace {
@@ -118,6 +119,24 @@ TYPED_TEST(PoolSettings, Rule1WithoutASettingAnUntaggedThenANewThenAnotherAfterA
     EXPECT_EQ(reset->id(), 2u);
     EXPECT_EQ(this->connector.has(reset), "");
     EXPECT_EQ(this->connector.calls(), Calls{"reset"});
+}
+
+// rule 1
+TYPED_TEST(PoolSettings, Rule1OfThoseThatHaveASettingTheLatestReturnedIsReset) {
+    using Buckets = SettingBuckets<std::string>;
+    ASSERT_NE(Buckets::bucket_of("foo"), Buckets::bucket_of("bar"));
+    for (bool const foo_first : {true, false}) {
+        FakePool<Buckets, TypeParam, testing::ManualClock, KeepIdle> pool{this->connector, {.size = {.high = 2}}};
+        auto foo = pool.acquire("foo");
+        auto bar = pool.acquire("bar");
+        (foo_first ? foo : bar).release();
+        testing::ManualClock::advance(1s);
+        (foo_first ? bar : foo).release();
+        EXPECT_EQ(pool.acquire().id(), foo_first ? 2u : 1u);
+        EXPECT_EQ(pool.stats().settings_reset, 1u);
+        EXPECT_TRUE(pool.close());
+    }
+    expect_settled(this->connector);
 }
 
 // rule 2

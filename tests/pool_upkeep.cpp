@@ -59,6 +59,21 @@ TEST_F(PoolUpkeep, Rule31WhatIsTooOldIsNotLent) {
     expect_drained(pool, connector);
 }
 
+// rule 31: at that age, and not only past it.
+TEST_F(PoolUpkeep, Rule31WhatHasJustReachedItsAgeIsNotLent) {
+    UpkeepPool<KeepIdle> pool{connector, {.upkeep = {.max_age = 1h, .age_jitter = 0}}};
+    pool.acquire().release();
+    ManualClock::advance(1h - 1ns);
+    {
+        auto const young = pool.acquire();
+        EXPECT_EQ(young->id(), 1u);
+    }
+    ManualClock::advance(1ns);
+    EXPECT_EQ(pool.acquire()->id(), 2u);
+    EXPECT_EQ(pool.stats().closed_age, 1u);
+    expect_drained(pool, connector);
+}
+
 // rule 31
 TEST_F(PoolUpkeep, Rule31WhatIsTooOldIsSweptAndReplacedBelowTheLowMark) {
     UpkeepPool<> pool{connector, {.size = {.low = 2, .high = 4}, .upkeep = {.max_age = 1h}}};
@@ -310,6 +325,40 @@ TEST_F(PoolChecks, Rule32IdleOnesAreCheckedInTheBackgroundAndStayWhereTheyAre) {
     for (auto& lease : pool.acquire_idle()) order.push_back(lease->id());
     EXPECT_EQ(order, (std::vector<std::uint64_t>{3, 2, 1}));
     EXPECT_EQ(connector.opened(), 3u);
+    expect_drained(pool, connector);
+}
+
+// rule 32: one that is checked goes back to where it lay, below those that came back later and are not due yet.
+TEST_F(PoolChecks, Rule32TheOneThatIsDueStaysBelowTheOthers) {
+    UpkeepPool<KeepIdle> pool{connector, {.upkeep = {.check_every = 1min}}};
+    auto const pass_half_a_minute = [&] {
+        for (int i = 0; i != 6; ++i) {
+            ManualClock::advance(5s);  // more at once would be a jump of the clock
+            pool.sweep();
+        }
+    };
+    auto cold = pool.acquire();
+    auto warm = pool.acquire();
+    cold.release();
+    pass_half_a_minute();
+    warm.release();
+    pass_half_a_minute();
+    EXPECT_TRUE(eventually([&] { return connector.log->calls == 1 && pool.stats().idle == 2; }));
+    EXPECT_EQ(pool.acquire()->id(), 2u);
+    EXPECT_EQ(connector.log->calls, 1);
+    expect_drained(pool, connector);
+}
+
+// rule 31, rule 28: an age is drawn once.
+TEST_F(PoolChecks, Rule31ACheckDoesNotPutOffTheEndOfItsAge) {
+    UpkeepPool<KeepIdle> pool{connector, {.upkeep = {.max_age = 5min, .age_jitter = 0, .check_every = 4min}}};
+    pool.acquire().release();
+    ManualClock::advance(4min);
+    pool.sweep();
+    EXPECT_TRUE(eventually([&] { return connector.log->calls == 1 && pool.stats().idle == 1; }));
+    ManualClock::advance(1min);
+    EXPECT_EQ(pool.acquire()->id(), 2u);
+    EXPECT_EQ(pool.stats().closed_age, 1u);
     expect_drained(pool, connector);
 }
 
