@@ -256,38 +256,56 @@ TEST(CloseCancel, Rule40StartsNoRecycleAfterwards) {
     EXPECT_TRUE(world.ledger.all_closed_once());
 }
 
-// rule 40: the goodbye itself is said to the end.
-TEST(CloseCancel, Rule40LetsGoodbyesOfTheCloseEnd) {
-    struct Polite {
-        Ledger* ledger;
-        Gate* gate;
-        int* cancelled;
-        asio::awaitable<Conn> connect() { co_return Conn{*ledger}; }
-        asio::awaitable<void> close(Conn& conn) {
-            try {
-                co_await gate->pass();
-                conn.closed();
-            } catch (boost::system::system_error const&) {
-                ++*cancelled;
-            }
+/// Closes at a gate.
+struct Polite {
+    Ledger* ledger;
+    Gate* gate;
+    int* cancelled;
+    asio::awaitable<Conn> connect() { co_return Conn{*ledger}; }
+    asio::awaitable<void> close(Conn& conn) {
+        try {
+            co_await gate->pass();
+            conn.closed();
+        } catch (boost::system::system_error const&) {
+            ++*cancelled;
         }
-    };
+    }
+};
+
+struct CloseGoodbyes : testing::Test {
     Ledger ledger;
     asio::io_context io;
     Gate gate{io.get_executor()};
     int cancelled = 0;
     weir::Pool<Conn> pool{io.get_executor(), Polite{&ledger, &gate, &cancelled}};
     Got got;
-    pool.async_acquire(got.handler());
-    ASSERT_TRUE(run_until(io, [&] { return got.done(); }));
+
+    void SetUp() override {
+        pool.async_acquire(got.handler());
+        ASSERT_TRUE(run_until(io, [&] { return got.done(); }));
+    }
+    void close_and_expect_it_to_be_said() {
+        pool.close(0s);
+        poll(io);
+        EXPECT_EQ(pool.stats().closing, 1u);
+        gate.open();
+        expect_clean_end(pool, io);
+        EXPECT_EQ(cancelled, 0);
+        EXPECT_TRUE(ledger.all_closed_once());
+    }
+};
+
+// rule 40: the goodbye itself is said to the end.
+TEST_F(CloseGoodbyes, Rule40LetsGoodbyesOfTheCloseEnd) {
     got.lease.release();
-    pool.close(0s);
+    close_and_expect_it_to_be_said();
+}
+
+// rule 40
+TEST_F(CloseGoodbyes, Rule40LetsGoodbyesThatHadBegunBeforeItEnd) {
+    got.lease.discard();
     poll(io);
-    EXPECT_EQ(pool.stats().closing, 1u);
-    gate.open();
-    expect_clean_end(pool, io);
-    EXPECT_EQ(cancelled, 0);
-    EXPECT_TRUE(ledger.all_closed_once());
+    close_and_expect_it_to_be_said();
 }
 
 // rule 42: the alarm cancels what is over its time while a close cancels all; each is asked once. For ThreadSanitizer.
