@@ -8,6 +8,7 @@
 #include <boost/asio/io_context.hpp>
 #include <gtest/gtest.h>
 #include <thread>
+#include <vector>
 
 namespace weir::test {
 namespace {
@@ -57,6 +58,24 @@ TEST(PoolCodelBurst, ABurstThatIsOverInAnIntervalIsServed) {
     io.run();
     EXPECT_EQ(served, 50);
     EXPECT_EQ(pool.stats().shed, 0u);
+    expect_drained(pool, connector);
+}
+
+TEST(PoolCodelBurst, ALineThatStoodIsForgottenOnceItHasEmptied) {
+    FakeConnector connector;
+    asio::io_context io;
+    CodelPool pool{io.get_executor(), connector, {.size = {.high = 1}, .wait = {.target = 2ms, .interval = 1s}}};
+    std::vector<error_code> got;
+    auto const acquire = [&] { pool.async_acquire([&](error_code ec, Lease<FakeConn>) { got.push_back(ec); }); };
+    auto lease = pool.acquire();
+    acquire();
+    io.run();
+    acquire();                          // a new line
+    std::this_thread::sleep_for(20ms);  // more than twice the target, less than an interval
+    lease.release();
+    io.restart();
+    io.run();
+    EXPECT_EQ(got, (std::vector<error_code>{Errc::shed, error_code{}}));
     expect_drained(pool, connector);
 }
 
