@@ -21,7 +21,7 @@ template <class... Policies>
 using FakePool = Pool<FakeConn, Policies...>;
 
 /// Every store, for what must not depend on the order of idle resources.
-using Stores = ::testing::Types<TaggedStack, LockedStack, LockedQueue, PerCpu<TaggedStack>, PerCpu<LockedQueue>>;
+using Stores = ::testing::Types<TaggedStack, LockedStack, LockedQueue, PerCpu<TaggedStack>>;
 
 /// Whether it lends the longest idle first.
 template <class Store>
