@@ -13,6 +13,7 @@
 #include <functional>
 #include <future>
 #include <gtest/gtest.h>
+#include <latch>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -349,15 +350,18 @@ TEST_F(PoolOpening, Rule20ASpikeIsServedByWhatIsThereAndOpensWhatItMayAtATime) {
     Pool pool{connector, {.size = {.high = 50}, .connect = {.max_concurrent = 2}}};
     EXPECT_EQ(pool.warm_up(5), 5u);
     connector.gate(Hook::connect, Gate::never);
+    std::latch all_are_here{1};
     std::vector<std::future<bool>> threads;
     for (int i = 0; i != 50; ++i) {
         threads.push_back(std::async(std::launch::async, [&] {
             auto const lease = pool.try_acquire_for(generous);
-            std::this_thread::sleep_for(2ms);
+            all_are_here.wait();
             return lease.has_value();
         }));
     }
     EXPECT_TRUE(connector.await_blocked(Hook::connect, 2));
+    EXPECT_TRUE(waiting(pool, 50 - 5 - 2));
+    all_are_here.count_down();
     EXPECT_TRUE(eventually([&] { return pool.stats().acquired == 48 && pool.stats().idle == 5; }));
     connector.gate(Hook::connect, Gate::ok);
     for (auto& thread : threads) EXPECT_TRUE(thread.get());

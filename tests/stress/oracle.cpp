@@ -13,13 +13,6 @@
 #include <cstring>
 #include <string_view>
 
-// What ThreadSanitizer takes for races and are none: libstdc++ counts the shares of an exception in a library that it does
-// not see into, and Asio orders the last release of an executor by a fence, which it does not understand.
-extern "C" char const* __tsan_default_suppressions();  // NOLINT(bugprone-reserved-identifier): its name
-extern "C" char const* __tsan_default_suppressions() {
-    return "race:exception_ptr::_M_release\nrace:execution::detail::shared_target_executor\n";
-}
-
 namespace {
 
 using asio_stress::failures;
