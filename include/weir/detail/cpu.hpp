@@ -32,14 +32,16 @@ inline unsigned ask_for_cpu() noexcept {
     return thread_number();
 }
 
+/// How often an answer of the kernel's is used where it has to be asked.
+inline constexpr unsigned cpu_uses = 64;
+
 /// What was so a moment ago: to ask costs as much as all the rest of an acquire.
 [[gnu::noinline, gnu::cold]] inline unsigned remembered_cpu() noexcept {
-    constexpr unsigned uses = 64;
     thread_local constinit unsigned cpu = 0;
     thread_local constinit unsigned left = 0;
     if (left-- == 0) {
         cpu = ask_for_cpu();
-        left = uses - 1;
+        left = cpu_uses - 1;
     }
     return cpu;
 }
