@@ -44,7 +44,7 @@ struct WithASetting : WithSettingsAndUpkeep {
 template <class Pool>
 [[gnu::noinline]] void pairs(Pool& pool, std::int64_t count) {
     for (std::int64_t i = 0; i < count; ++i) {
-        auto const held = pool.acquire();
+        auto held = pool.acquire();
         held->use();
     }
 }

@@ -25,7 +25,7 @@ void sync(benchmark::State& state) {
     probe = {};
     bool same = true;
     for (auto _ : state) {
-        auto const held = shared.pool().acquire();
+        auto held = shared.pool().acquire();
         same &= held.get() == first;
     }
     if (!same) state.SkipWithError("not the resource that was returned last");

@@ -92,6 +92,12 @@ struct LeaseMaker {
     static Lease<Conn> make(Slot<Conn>& slot) noexcept {
         return Lease<Conn>{&slot};
     }
+
+    /// What the lease held, which it does no more.
+    template <class Conn>
+    static Slot<Conn>& take(Lease<Conn>& lease) noexcept {
+        return *std::exchange(lease.slot_, nullptr);
+    }
 };
 
 }  // namespace detail

@@ -262,23 +262,24 @@ private:
 
     // The fast paths are small enough to be compiled into their callers, the slow ones stay where they are.
     Lease<Conn> acquire_as(detail::Wish wish) {
-        if (auto lease = core_->take(wish, detail::Where::here)) return lease;
-        return acquire_slowly(wish);
+        auto* const slot = core_->take(wish, detail::Where::here);
+        return detail::LeaseMaker::make(slot ? *slot : acquire_slowly(wish));
     }
     result<Lease<Conn>> try_acquire_as(detail::Wish wish) {
-        if (auto lease = core_->take(wish, detail::Where::on_worker)) return lease;
+        if (auto* const slot = core_->take(wish, detail::Where::on_worker)) return detail::LeaseMaker::make(*slot);
         return try_acquire_slowly(wish);
     }
     result<Lease<Conn>> try_acquire_until_as(time_point deadline, detail::Wish wish) {
-        if (auto lease = core_->take(wish, detail::Where::here)) return lease;
+        if (auto* const slot = core_->take(wish, detail::Where::here)) return detail::LeaseMaker::make(*slot);
         return try_acquire_until_slowly(deadline, wish);
     }
 
-    [[gnu::noinline]] Lease<Conn> acquire_slowly(detail::Wish wish) {
+    // Not a lease, which would have to be returned in memory, also where none is waited for.
+    [[gnu::noinline]] detail::Slot<Conn>& acquire_slowly(detail::Wish wish) {
         detail::Failure failure;
         auto lease = core_->acquire(wish, detail::after(now(), core_->options().wait.timeout), failure);
         if (!lease) raise(failure);
-        return lease;
+        return detail::LeaseMaker::take(lease);
     }
 
     [[gnu::noinline]] result<Lease<Conn>> try_acquire_slowly(detail::Wish wish) {
@@ -341,9 +342,9 @@ private:
         template <class Handler>
         void operator()(Handler&& handler) const {
             using Plain = std::decay_t<Handler>;
-            if (auto lease = core->take(wish(setting), detail::Where::on_worker))
+            if (auto* const slot = core->take(wish(setting), detail::Where::on_worker))
                 return detail::complete_now(*core, Plain{std::forward<Handler>(handler)}, boost::system::error_code{},
-                                            std::move(lease));
+                                            detail::LeaseMaker::make(*slot));
             detail::AsyncWaiter<Core, Plain, LeaseResult, S>::start(
                 core, Plain{std::forward<Handler>(handler)}, detail::after(now(), wait), setting,
                 [](Core& c, detail::Waiter& waiter, S const& kept) { return c.join(waiter, wish(kept)); });

@@ -67,7 +67,7 @@ TEST(Arena, Rule49KeepsASlotsAlignmentAndThatOfAnOverAlignedResource) {
     Arena<Slot<Big>> arena;
     for (int i = 0; i != 20; ++i) {
         auto& slot = arena.take(home);
-        EXPECT_EQ(reinterpret_cast<std::uintptr_t>(static_cast<SlotBase*>(&slot)) % cache_line, 0u);
+        EXPECT_EQ(reinterpret_cast<std::uintptr_t>(static_cast<SlotBase*>(&slot)) % interference_size, 0u);
         EXPECT_EQ(reinterpret_cast<std::uintptr_t>(slot.conn()) % 256, 0u);
     }
 }

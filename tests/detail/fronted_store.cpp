@@ -9,8 +9,8 @@
 namespace weir::detail {
 namespace {
 
-static_assert(alignof(FrontedStore<TaggedStackStore>) == cache_line);
-static_assert(sizeof(FrontedStore<TaggedStackStore>) == 2 * cache_line, "README and PerCpu say so");
+static_assert(alignof(FrontedStore<TaggedStackStore>) == interference_size);
+static_assert(sizeof(FrontedStore<TaggedStackStore>) == interference_size, "README and PerCpu say so");
 
 bool all(SlotBase const&) { return true; }
 

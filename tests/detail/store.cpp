@@ -64,6 +64,25 @@ TYPED_TEST(Store, CountsWhatIsParked) {
     EXPECT_EQ(this->store.size(), 0u);
 }
 
+// rule 4, rule 11
+TYPED_TEST(Store, Rule11OneTryParksInOrderOrDoesNothing) {
+    Ids parked;
+    for (std::uint64_t id = 1; id <= 4; ++id) {
+        bool const done = this->store.try_push(this->slots[id]);
+        EXPECT_EQ(this->store.size(), parked.size() + (done ? 1 : 0));
+        if (done || !this->store.push(this->slots[id])) parked.push_back(id);
+    }
+    EXPECT_EQ(drain(this->store), this->lent({1, 2, 3, 4}));
+
+    EXPECT_TRUE(this->store.shut_if_empty());
+    EXPECT_FALSE(this->store.try_push(this->slots[5]));
+    EXPECT_EQ(this->store.push(this->slots[5]), &this->slots[5]) << "a try that failed did something";
+    EXPECT_EQ(this->store.size(), 0u);
+    this->store.open();
+    EXPECT_TRUE(this->store.try_push(this->slots[5]));
+    EXPECT_EQ(drain(this->store), (Ids{5}));
+}
+
 // rule 11
 TYPED_TEST(Store, Rule11TheGateShutsOnlyWhileNothingIsParked) {
     this->park({1});

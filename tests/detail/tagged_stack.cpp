@@ -14,8 +14,8 @@ namespace {
 
 constexpr std::uint64_t tags = std::uint64_t{1} << 39;
 
-static_assert(alignof(OnLine<TaggedStackStore>) == cache_line, "the head must have a line of its own");
-static_assert(sizeof(OnLine<TaggedStackStore>) == cache_line);
+static_assert(alignof(Apart<TaggedStackStore>) == interference_size, "the head must be by itself");
+static_assert(sizeof(Apart<TaggedStackStore>) == interference_size);
 
 TEST(TaggedStack, TheTagWrapsRoundAndHarmsNeitherCountNorGate) {
     Slots<4> slots;

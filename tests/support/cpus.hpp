@@ -33,21 +33,16 @@ public:
         CPU_ZERO(&one);
         CPU_SET(static_cast<std::size_t>(all[which % all.size()]), &one);
         sched_setaffinity(0, sizeof one, &one);
-        forget();
+        detail::remember_cpu();  // where the kernel does not keep it up to date
     }
     ~OnCpu() {
         sched_setaffinity(0, sizeof before_, &before_);
-        forget();
+        detail::remember_cpu();  // where the kernel does not keep it up to date
     }
     OnCpu(OnCpu const&) = delete;
     OnCpu& operator=(OnCpu const&) = delete;
 
 private:
-    // Where the kernel has to be asked, weir remembers for a while where the thread was.
-    static void forget() {
-        for (unsigned i = 0; i != detail::cpu_uses; ++i) detail::current_cpu();
-    }
-
     cpu_set_t before_{};
 };
 

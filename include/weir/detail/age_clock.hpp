@@ -47,14 +47,12 @@ public:
 
     /// False when it may have expired, or may have to be checked.
     bool is_fresh(SlotBase const& slot) const noexcept {
-        return now() - slot.parked_at.load(std::memory_order_relaxed) < fast_limit_;
+        return slot.parked_at.load(std::memory_order_relaxed) > bound();
     }
 
     /// The same where there is upkeep: false also when it may be too old.
     bool is_fresh_and_young(SlotBase const& slot) const noexcept {
-        rep const at = now();
-        return at - slot.parked_at.load(std::memory_order_relaxed) < fast_limit_ &&
-               at < slot.dies_at.load(std::memory_order_relaxed);
+        return is_fresh(slot) && now() < slot.dies_at.load(std::memory_order_relaxed);
     }
 
     /// For the slot's owner, before he parks it: stamps it, unless it is too old or worn.
@@ -160,6 +158,7 @@ public:
         seen_ = at;
         // Relaxed: the word orders nothing, and a stamp that misses a round is one that came before it.
         word_.store(now.time_since_epoch().count(), std::memory_order_relaxed);
+        bound_.store(now.time_since_epoch().count() - fast_limit_, std::memory_order_relaxed);
     }
 
     bool checks() const noexcept { return check_limit_ != for_ever || rules_.check_every > duration::zero(); }
@@ -217,6 +216,14 @@ private:
             return word_.load(std::memory_order_relaxed);
     }
 
+    // What came back later is fresh.
+    rep bound() const noexcept {
+        if constexpr (Clock::is_cheap)
+            return now() - fast_limit_;
+        else
+            return bound_.load(std::memory_order_relaxed);
+    }
+
     UpkeepRules const rules_;
     bool const expires_;
     duration const period_;
@@ -224,6 +231,7 @@ private:
     rep const check_limit_;
     rep const fast_limit_ = ttl_limit_ < check_limit_ ? ttl_limit_ : check_limit_;
     std::atomic<rep> word_{std::chrono::steady_clock::now().time_since_epoch().count()};
+    std::atomic<rep> bound_{word_.load() - fast_limit_};
     rep started_ = 0;
     rep seen_ = 0;        // in the latest round; 0: there was none since the start
     rep distrusted_ = 0;  // stamps before this are worth nothing until a check

@@ -48,16 +48,12 @@ public:
             return this->clock_.is_fresh(slot);
     }
 
+    /// Parks what has come back, if the first try succeeds: then the slot, and the core, may be gone.
+    bool park_at_once(SlotBase& slot) noexcept { return stamp(slot) && this->store_.try_push(slot); }
+
     /// Parks what has come back. Returns the slot that there is more to do for, mostly that one; after nullptr the slot,
     /// and the core, may be gone.
-    SlotBase* park(SlotBase& slot) noexcept {
-        if constexpr (P::has_upkeep) {
-            if (!this->clock_.stamp_young(slot)) return &slot;
-        } else {
-            this->clock_.stamp(slot);
-        }
-        return this->store_.push(slot);
-    }
+    SlotBase* park(SlotBase& slot) noexcept { return stamp(slot) ? this->store_.push(slot) : &slot; }
 
     /// Where there is upkeep: a lease is watched from here,
     void begin_lease(SlotBase& slot) const noexcept { this->clock_.begin_lease(slot); }
@@ -341,6 +337,13 @@ public:
     void set_self(std::weak_ptr<void> const& self) noexcept { this->self_ = self; }
 
 private:
+    // False when it is too old or worn.
+    bool stamp(SlotBase& slot) const noexcept {
+        if constexpr (P::has_upkeep) return this->clock_.stamp_young(slot);
+        this->clock_.stamp(slot);
+        return true;
+    }
+
     // One that was taken without the mutex and did not suit: since then the line may have formed, or the bound or the
     // generation changed.
     void put_back(SlotBase& slot, time_point now, Orders& orders) noexcept {

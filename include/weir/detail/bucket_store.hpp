@@ -25,6 +25,7 @@ public:
     }
 
     SlotBase* push(SlotBase& slot) noexcept { return static_cast<Store*>(slot.shelf)->push(slot); }
+    bool try_push(SlotBase& slot) noexcept { return static_cast<Store*>(slot.shelf)->try_push(slot); }
     SlotBase* pop(std::size_t bucket) noexcept { return stores_[bucket].pop(); }
     std::size_t size(std::size_t bucket) const noexcept { return stores_[bucket].size(); }
 

@@ -47,15 +47,15 @@ public:
 
     // ---- Acquiring -------------------------------------------------------------------------------------------------
 
-    /// An idle one, or an empty lease. One that is over its time is closed `stale`.
-    Lease<Conn> take(Wish wish, Where stale) noexcept {
+    /// An idle one, or nullptr. One that is over its time is closed `stale`.
+    Slot<Conn>* take(Wish wish, Where stale) noexcept {
         SlotBase* const slot = this->arbiter_.pop(wish);
-        if (!slot) return {};
+        if (!slot) return nullptr;
         if (this->arbiter_.is_fresh(*slot) && this->arbiter_.suits(*slot, wish)) [[likely]]
             this->arbiter_.lend(*slot);
         else if (!accept_stale(*slot, wish, stale))
-            return {};
-        return hand_over(*slot, {});
+            return nullptr;
+        return &begin_lease(*slot, {});
     }
 
     /// Waits as a thread. What failed stands in `failure`.
@@ -338,7 +338,11 @@ private:
         }
     }
 
-    Lease<Conn> hand_over(SlotBase& base, std::chrono::steady_clock::duration waited) noexcept {
+    Lease<Conn> hand_over(SlotBase& slot, std::chrono::steady_clock::duration waited) noexcept {
+        return LeaseMaker::make(begin_lease(slot, waited));
+    }
+
+    Slot<Conn>& begin_lease(SlotBase& base, std::chrono::steady_clock::duration waited) noexcept {
         auto& slot = static_cast<Resource&>(base);
         if constexpr (P::Drop::counts_exceptions) slot.uncaught_when_lent = std::uncaught_exceptions();
         if constexpr (P::is_observed) {
@@ -346,7 +350,7 @@ private:
             slot.lent_at = std::chrono::steady_clock::now();
         }
         if constexpr (P::has_upkeep) this->arbiter_.begin_lease(slot);
-        return LeaseMaker::make(slot);
+        return slot;
     }
 
     static std::chrono::steady_clock::duration waited(Waiter const& waiter) noexcept {

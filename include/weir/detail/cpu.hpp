@@ -5,6 +5,7 @@
 #include <atomic>
 #include <bit>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <thread>
 
@@ -18,6 +19,12 @@
 
 namespace weir::detail {
 
+#if defined(WEIR_DETAIL_RSEQ)
+// At the same distance from every thread's pointer.
+[[gnu::tls_model("initial-exec")]]
+#endif
+inline thread_local constinit unsigned cpu_remembered = 0;
+
 /// What stands in for the processor where nobody tells it: a number of the thread's own.
 inline unsigned thread_number() noexcept {
     static std::atomic<unsigned> last{0};
@@ -25,41 +32,43 @@ inline unsigned thread_number() noexcept {
     return number;
 }
 
-inline unsigned ask_for_cpu() noexcept {
+/// Asks where this thread is, for where the kernel does not keep it up to date: when another was met in the same part,
+/// or the part was empty, the thread may have been moved. To ask each time costs as much as all the rest of an acquire.
+[[gnu::noinline, gnu::cold]] inline void remember_cpu() noexcept {
 #if defined(__linux__)
-    if (int const cpu = sched_getcpu(); cpu >= 0) return static_cast<unsigned>(cpu);
-#endif
-    return thread_number();
-}
-
-/// How often an answer of the kernel's is used where it has to be asked.
-inline constexpr unsigned cpu_uses = 64;
-
-/// What was so a moment ago: to ask costs as much as all the rest of an acquire.
-[[gnu::noinline, gnu::cold]] inline unsigned remembered_cpu() noexcept {
-    thread_local constinit unsigned cpu = 0;
-    thread_local constinit unsigned left = 0;
-    if (left-- == 0) {
-        cpu = ask_for_cpu();
-        left = cpu_uses - 1;
+    if (int const cpu = sched_getcpu(); cpu >= 0) {
+        cpu_remembered = static_cast<unsigned>(cpu);
+        return;
     }
-    return cpu;
+#endif
+    cpu_remembered = thread_number();
 }
 
-/// The number of the processor: a hint, as the thread may be moved at any moment.
+/// Reads the number of the processor: a hint, as the thread may be moved at any moment.
 ///
 /// The kernel keeps it up to date in the thread's restartable-sequences area (rseq(2)), which glibc registers from 2.35
-/// on: one load. Elsewhere `sched_getcpu`, a call into the vDSO, is asked now and then.
-inline unsigned current_cpu() noexcept {
+/// on. In an old kernel, or an emulator, there is what `remember_cpu` was told last. Either is one load.
+class CurrentCpu {
+public:
 #if defined(WEIR_DETAIL_RSEQ)
-    auto const* const area = static_cast<char const*>(__builtin_thread_pointer()) + __rseq_offset;
-    auto const* const cpu_id = reinterpret_cast<int const*>(area + offsetof(struct rseq, cpu_id));
-    // Negative where the kernel knows no such area: in an old one, in an emulator.
-    if (int const cpu = __atomic_load_n(cpu_id, __ATOMIC_RELAXED); cpu >= 0) [[likely]]
-        return static_cast<unsigned>(cpu);
+    CurrentCpu() noexcept {
+        // Negative where the kernel knows no such area.
+        distance_ = static_cast<std::uintptr_t>(__rseq_offset) + offsetof(struct rseq, cpu_id);
+        if (static_cast<int>((*this)()) < 0) distance_ = reinterpret_cast<std::uintptr_t>(&cpu_remembered) - thread();
+    }
+
+    unsigned operator()() const noexcept {
+        return __atomic_load_n(reinterpret_cast<unsigned const*>(thread() + distance_), __ATOMIC_RELAXED);
+    }
+
+private:
+    static std::uintptr_t thread() noexcept { return reinterpret_cast<std::uintptr_t>(__builtin_thread_pointer()); }
+
+    std::uintptr_t distance_;
+#else
+    unsigned operator()() const noexcept { return cpu_remembered; }
 #endif
-    return remembered_cpu();
-}
+};
 
 /// More parts than that cost more to search than they save.
 inline constexpr std::size_t most_cpus = 64;
@@ -73,7 +82,11 @@ inline std::size_t cpu_parts() noexcept {
 template <class T>
 class CpuArray {
 public:
-    explicit CpuArray(std::size_t parts) : items_{new T[parts]}, mask_{static_cast<unsigned>(parts - 1)} {}
+    explicit CpuArray(std::size_t parts) : mask_{static_cast<unsigned>(parts - 1)}, items_{new T[parts]} {}
+
+    /// That of the processor on which this thread runs.
+    T& here() noexcept { return (*this)[cpu()]; }
+    unsigned cpu() const noexcept { return current_(); }
 
     T& operator[](unsigned cpu) noexcept { return items_[cpu & mask_]; }
     unsigned size() const noexcept { return mask_ + 1; }
@@ -83,8 +96,9 @@ public:
     T const* end() const noexcept { return begin() + size(); }
 
 private:
-    std::unique_ptr<T[]> items_;
+    CurrentCpu current_;
     unsigned mask_;
+    std::unique_ptr<T[]> items_;
 };
 
 }  // namespace weir::detail

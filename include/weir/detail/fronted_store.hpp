@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <weir/detail/config.hpp>
+#include <weir/detail/cpu.hpp>
 #include <weir/detail/slot.hpp>
 
 namespace weir::detail {
@@ -27,20 +28,27 @@ class FrontedStore {
 public:
     /// Parks `slot` to be lent next. What is refused because the gate is shut: that slot, or the one before it.
     SlotBase* push(SlotBase& slot) noexcept {
-        // Who took it out of here left an empty place. The guess is written before the exchange: after it, the core
-        // may be gone.
-        Word seen = slot.from_front ? empty : guess_.load(std::memory_order_relaxed);
+        // The guess is written before the exchange: after it, the core may be gone.
+        Word const guess = guess_.load(std::memory_order_relaxed);
         guess_.store(word(slot), std::memory_order_relaxed);
-        if (!exchange(seen, word(slot))) [[unlikely]]
-            return push_anew(slot, seen);
-        return holds_slot(seen) ? store_.push(at(seen)) : nullptr;
+        Word seen = guess;
+        return exchange(seen, word(slot)) ? push_behind(guess) : push_anew(slot, seen);
+    }
+
+    /// The same, if nothing lies in front: false, and nothing done, when there does or the gate is shut.
+    bool try_push(SlotBase& slot) noexcept {
+        Word seen = guess_.load(std::memory_order_relaxed);
+        if (seen != empty) return false;
+        guess_.store(word(slot), std::memory_order_relaxed);
+        return exchange(seen, word(slot));
     }
 
     /// Takes the slot that was parked last; nullptr when there is none.
     SlotBase* pop() noexcept {
-        Word seen = guess_.load(std::memory_order_relaxed);
-        if (!holds_slot(seen) || !exchange(seen, empty)) return pop_anew();
-        return taken_from_front(seen);
+        Word const guess = guess_.load(std::memory_order_relaxed);
+        Word seen = guess;
+        if (!holds_slot(guess) || !exchange(seen, empty)) return pop_anew();
+        return taken_from_front(guess);
     }
 
     std::size_t size() const noexcept { return (front() ? 1 : 0) + store_.size(); }
@@ -125,24 +133,22 @@ private:
     }
 
     [[gnu::noinline]] SlotBase* push_anew(SlotBase& slot, Word seen) noexcept {
-        do {
-            if (seen == barred) return &slot;
-        } while (!exchange(seen, word(slot)));
-        return holds_slot(seen) ? store_.push(at(seen)) : nullptr;
+        for (; seen != barred; remember_cpu())
+            if (exchange(seen, word(slot))) return push_behind(seen);
+        return &slot;
     }
+
+    // What lay in front.
+    SlotBase* push_behind(Word seen) noexcept { return holds_slot(seen) ? store_.push(at(seen)) : nullptr; }
 
     [[gnu::noinline]] SlotBase* pop_anew() noexcept {
         if (SlotBase* const slot = take_front()) return taken_from_front(word(*slot));
-        SlotBase* const slot = store_.pop();
-        if (slot) slot->from_front = false;
-        return slot;
+        return store_.pop();
     }
 
     SlotBase* taken_from_front(Word taken) noexcept {
         guess_.store(empty, std::memory_order_relaxed);
-        SlotBase& slot = at(taken);
-        slot.from_front = true;
-        return &slot;
+        return &at(taken);
     }
 
     // A hint. What is read of a slot that has gone meanwhile is still a slot's.
@@ -153,7 +159,7 @@ private:
 
     SlotBase* take_front() noexcept {
         Word seen = place_.load(std::memory_order_acquire);
-        while (holds_slot(seen))
+        for (; holds_slot(seen); remember_cpu())
             if (exchange(seen, empty)) return &at(seen);
         return nullptr;
     }
@@ -169,7 +175,7 @@ private:
         return store_;
     }
 
-    alignas(cache_line) std::atomic<Word> place_{empty};
+    alignas(interference_size) std::atomic<Word> place_{empty};
     // Not on the line of the place, or it would have to wait for it; on that of what is behind, which is touched when
     // the guess was of no use.
     alignas(cache_line) std::atomic<Word> guess_{empty};

@@ -22,6 +22,8 @@ public:
         return nullptr;
     }
 
+    bool try_push(SlotBase& slot) noexcept { return !push(slot); }
+
     SlotBase* pop() noexcept {
         std::lock_guard const lock{mutex_};
         SlotBase* const slot = slots_.pop();

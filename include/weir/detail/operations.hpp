@@ -126,6 +126,12 @@ protected:
     }
 
     void give_back(Resource& slot) noexcept {
+        // A function of its own for the rest spares this one a stack frame.
+        if (P::Trace::is_traced || !arbiter_.park_at_once(slot)) [[unlikely]]
+            give_back_slowly(slot);
+    }
+
+    [[gnu::noinline]] void give_back_slowly(Resource& slot) noexcept {
         if constexpr (P::Trace::is_traced) {
             if (!arbiter_.would_refuse()) {
                 call(options_.trace.before_idle_push);
@@ -133,10 +139,7 @@ protected:
                 return;
             }
         }
-        SlotBase* const left = arbiter_.park(slot);
-        if (!left) [[likely]]
-            return;  // and the slot, or this, may be gone
-        come_back(*left, Where::here);
+        if (SlotBase* const left = arbiter_.park(slot)) come_back(*left, Where::here);
     }
 
     void come_back(SlotBase& slot, Where where, Told told = P::Trace::is_traced ? Told::no : Told::yes) noexcept {

@@ -27,12 +27,13 @@ class PerCpuStore : public StoreGroup<CpuArray<Store>> {
 public:
     PerCpuStore() : Group{cpu_parts()} {}
 
-    SlotBase* push(SlotBase& slot) noexcept { return here().push(slot); }
+    SlotBase* push(SlotBase& slot) noexcept { return stores_.here().push(slot); }
+
+    bool try_push(SlotBase& slot) noexcept { return stores_.here().try_push(slot); }
 
     SlotBase* pop() noexcept {
-        auto const cpu = current_cpu();
-        SlotBase* const slot = stores_[cpu].pop();
-        return slot ? slot : steal(cpu);
+        SlotBase* const slot = stores_.here().pop();
+        return slot ? slot : search();
     }
 
     std::chrono::steady_clock::rep top_stamp() const noexcept {
@@ -43,13 +44,13 @@ public:
 
     // ---- One thread at a time, as with each store. -----------------------------------------------------------------
 
-    void push_behind_gate(SlotBase& slot) noexcept { here().push_behind_gate(slot); }
-    void put_first(SlotBase& slot) noexcept { here().put_first(slot); }
+    void push_behind_gate(SlotBase& slot) noexcept { stores_.here().push_behind_gate(slot); }
+    void put_first(SlotBase& slot) noexcept { stores_.here().put_first(slot); }
     void put_back(SlotBase& slot) noexcept { stores_[slot.part].put_back(slot); }
 
     template <class Matches>
     SlotBase* take_first(Matches matches) noexcept {
-        auto const cpu = current_cpu();
+        auto const cpu = stores_.cpu();
         for (unsigned i = 0; i < stores_.size(); ++i)
             if (SlotBase* const slot = stores_[cpu + i].take_first(matches)) return slot;
         return nullptr;
@@ -81,10 +82,10 @@ public:
     }
 
 private:
-    Store& here() noexcept { return stores_[current_cpu()]; }
-
-    [[gnu::noinline]] SlotBase* steal(unsigned cpu) noexcept {
-        for (unsigned i = 1; i < stores_.size(); ++i)
+    [[gnu::noinline]] SlotBase* search() noexcept {
+        remember_cpu();
+        auto const cpu = stores_.cpu();
+        for (unsigned i = 0; i < stores_.size(); ++i)
             if (SlotBase* const slot = stores_[cpu + i].pop()) return slot;
         return nullptr;
     }

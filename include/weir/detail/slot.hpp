@@ -46,8 +46,8 @@ struct Chores {
 /// said to be guarded. Its address never changes and its memory is never given back before the core's, so a loser of
 /// a race may still read `next` of a slot that is no longer in the store.
 ///
-/// Aligned to a cache line, so that two leases on two processors never share one.
-struct alignas(cache_line) SlotBase {
+/// So far apart that two leases on two processors never disturb each other.
+struct alignas(interference_size) SlotBase {
     using InFlightHook = boost::intrusive::list_member_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>>;
 
     // Touched by every acquire and return.
@@ -60,7 +60,6 @@ struct alignas(cache_line) SlotBase {
     Cause cause = Cause::drained;                              // while closing: why
     std::uint8_t bucket = 0;                                   // of its setting; 0: it has none
     std::uint8_t part = 0;                                     // of the store where it lay, by processor
-    bool from_front = false;                                   // it lay in front of a store
     void* shelf = nullptr;                                     // the part of the store for that bucket
 
     // Where there is upkeep. Times are of the pool's `AgeClock`.

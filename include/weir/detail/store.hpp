@@ -16,15 +16,15 @@ template <class P>
 struct StoreOf;
 template <>
 struct StoreOf<TaggedStack> {
-    using type = OnLine<TaggedStackStore>;
+    using type = Apart<TaggedStackStore>;
 };
 template <>
 struct StoreOf<LockedStack> {
-    using type = OnLine<LockedStore<Order::lifo>>;
+    using type = Apart<LockedStore<Order::lifo>>;
 };
 template <>
 struct StoreOf<LockedQueue> {
-    using type = OnLine<LockedStore<Order::fifo>>;
+    using type = Apart<LockedStore<Order::fifo>>;
 };
 template <>
 struct StoreOf<PerCpu<TaggedStack>> {
@@ -37,7 +37,7 @@ struct StoreOf<PerCpu<LockedStack>> {
 // A queue lends what came back first: nothing is gained by a place in front.
 template <>
 struct StoreOf<PerCpu<LockedQueue>> {
-    using type = PerCpuStore<OnLine<LockedStore<Order::fifo>>>;
+    using type = PerCpuStore<Apart<LockedStore<Order::fifo>>>;
 };
 
 /// With a part for each of so many buckets of settings, if there are any.

@@ -7,9 +7,9 @@
 
 namespace weir::detail {
 
-/// On a line of its own, as processors fight over it.
+/// By itself, as processors fight over it.
 template <class Store>
-struct alignas(cache_line) OnLine : Store {
+struct alignas(interference_size) Apart : Store {
     using Store::Store;
 };
 

@@ -39,6 +39,12 @@ public:
         return push_once(slot, done) || (!done && push_contended(slot)) ? nullptr : &slot;
     }
 
+    /// The same, trying once: false, and nothing done, also when somebody else was faster.
+    bool try_push(SlotBase& slot) noexcept {
+        bool done = false;
+        return push_once(slot, done);
+    }
+
     /// Takes the slot that was parked last; nullptr when there is none.
     SlotBase* pop() noexcept {
         bool done = false;
