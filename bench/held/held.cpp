@@ -63,7 +63,7 @@ bool const registered = [] {
     return true;
 }();
 BENCHMARK(held<bench::Weir<Resource>>)->Name("held/weir")->Apply(sizes);
-BENCHMARK(held<bench::Weir<Resource, weir::PerCpu<weir::TaggedStack>>>)->Name("held/weir_per_cpu")->Apply(sizes);
+BENCHMARK(held<bench::Weir<Resource, weir::TaggedStack>>)->Name("held/weir_tagged_stack")->Apply(sizes);
 BENCHMARK(held<bench::Naive<Resource>>)->Name("held/naive")->Apply(sizes);
 BENCHMARK(floor<bench::TwoCas16WithLoads>)->Name("held/private_two_cmpxchg16b")->Apply(sizes);
 BENCHMARK(floor<bench::TwoExchanges>)->Name("held/private_two_xchg")->Apply(sizes);

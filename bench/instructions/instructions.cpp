@@ -63,9 +63,7 @@ void counts(benchmark::internal::Benchmark* benchmark) {
 }
 
 BENCHMARK(instructions<bench::Weir<Resource>>)->Name("instructions/weir")->Apply(counts);
-BENCHMARK(instructions<bench::Weir<Resource, weir::PerCpu<weir::TaggedStack>>>)
-    ->Name("instructions/weir_per_cpu")
-    ->Apply(counts);
+BENCHMARK(instructions<bench::Weir<Resource, weir::TaggedStack>>)->Name("instructions/weir_tagged_stack")->Apply(counts);
 BENCHMARK(instructions<WithSettingsAndUpkeep>)->Name("instructions/weir_settings_upkeep")->Apply(counts);
 BENCHMARK(instructions<WithASetting>)->Name("instructions/weir_settings_upkeep_setting")->Apply(counts);
 BENCHMARK(instructions<bench::Naive<Resource>>)->Name("instructions/naive")->Apply(counts);

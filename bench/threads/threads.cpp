@@ -42,7 +42,7 @@ bool const registered = [] {
     return true;
 }();
 BENCHMARK(threads<bench::Weir<Resource>>)->Name("threads/weir")->Apply(sizes);
-BENCHMARK(threads<bench::Weir<Resource, weir::PerCpu<weir::TaggedStack>>>)->Name("threads/weir_per_cpu")->Apply(sizes);
+BENCHMARK(threads<bench::Weir<Resource, weir::TaggedStack>>)->Name("threads/weir_tagged_stack")->Apply(sizes);
 BENCHMARK(threads<bench::Weir<Resource, weir::LockedStack>>)->Name("threads/weir_locked_stack")->Apply(sizes);
 BENCHMARK(threads<bench::Naive<Resource>>)->Name("threads/naive")->Apply(sizes);
 

@@ -37,7 +37,7 @@ BENCHMARK(floor<bench::TwoExchanges>)->Name("floor/two_xchg");
 BENCHMARK(floor<bench::TwoCas16>)->Name("floor/two_cmpxchg16b");
 BENCHMARK(floor<bench::TwoCas16WithLoads>)->Name("floor/two_cmpxchg16b_and_loads");
 BENCHMARK(sync<bench::Weir<Resource>>)->Name("sync/weir");
-BENCHMARK(sync<bench::Weir<Resource, weir::PerCpu<weir::TaggedStack>>>)->Name("sync/weir_per_cpu");
+BENCHMARK(sync<bench::Weir<Resource, weir::TaggedStack>>)->Name("sync/weir_tagged_stack");
 BENCHMARK(sync<bench::Weir<Resource, weir::LockedStack>>)->Name("sync/weir_locked_stack");
 BENCHMARK(sync<bench::Naive<Resource>>)->Name("sync/naive");
 

@@ -23,6 +23,8 @@ struct NoUpkeep;
 struct ReleaseOnDrop;
 struct NoSettings;
 struct TaggedStack;
+template <class Store>
+struct PerCpu;
 struct Silent;
 struct SteadyClock;
 struct NoTrace;
@@ -38,7 +40,7 @@ template <> struct DefaultPolicy<slot::Connecting> { using type = ConnectOnce; }
 template <> struct DefaultPolicy<slot::Upkeep> { using type = NoUpkeep; };
 template <> struct DefaultPolicy<slot::Drop> { using type = ReleaseOnDrop; };
 template <> struct DefaultPolicy<slot::Settings> { using type = NoSettings; };
-template <> struct DefaultPolicy<slot::Store> { using type = TaggedStack; };
+template <> struct DefaultPolicy<slot::Store> { using type = PerCpu<TaggedStack>; };
 template <> struct DefaultPolicy<slot::Observer> { using type = Silent; };
 template <> struct DefaultPolicy<slot::Clock> { using type = SteadyClock; };
 template <> struct DefaultPolicy<slot::Trace> { using type = NoTrace; };

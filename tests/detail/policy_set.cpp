@@ -20,7 +20,7 @@ static_assert(std::is_same_v<None::Connecting, ConnectOnce>);
 static_assert(std::is_same_v<None::Upkeep, NoUpkeep>);
 static_assert(std::is_same_v<None::Drop, ReleaseOnDrop>);
 static_assert(std::is_same_v<None::Settings, NoSettings>);
-static_assert(std::is_same_v<None::Store, TaggedStack>);
+static_assert(std::is_same_v<None::Store, PerCpu<TaggedStack>>);
 static_assert(std::is_same_v<None::Observer, Silent>);
 static_assert(std::is_same_v<None::Clock, SteadyClock>);
 static_assert(std::is_same_v<None::Trace, NoTrace>);

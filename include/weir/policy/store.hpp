@@ -6,7 +6,7 @@
 
 namespace weir {
 
-/// A lock-free stack on one 128-bit word: the latest returned is lent first, whoever returned it. The default.
+/// A lock-free stack on one 128-bit word: the latest returned is lent first, whoever returned it.
 struct TaggedStack {
     using policy_slot = slot::Store;
 };
@@ -21,8 +21,8 @@ struct LockedQueue {
     using policy_slot = slot::Store;
 };
 
-/// One of these for each processor, so that threads on different processors do not fight over one word: write
-/// `PerCpu<TaggedStack>` where several threads acquire often.
+/// One of these for each processor, so that threads on different processors do not fight over one word.
+/// `PerCpu<TaggedStack>` is the default.
 ///
 /// What comes back is parked where the thread runs. What that processor took back last is lent there first, then the
 /// rest of its own in the order of `Store`, then others': every idle resource is found before anything is opened and
