@@ -63,7 +63,9 @@ void counts(benchmark::internal::Benchmark* benchmark) {
 }
 
 BENCHMARK(instructions<bench::Weir<Resource>>)->Name("instructions/weir")->Apply(counts);
-BENCHMARK(instructions<bench::Weir<Resource, weir::TaggedStack>>)->Name("instructions/weir_tagged_stack")->Apply(counts);
+BENCHMARK(instructions<bench::Weir<Resource, weir::TaggedStack>>)
+    ->Name("instructions/weir_tagged_stack")
+    ->Apply(counts);
 BENCHMARK(instructions<WithSettingsAndUpkeep>)->Name("instructions/weir_settings_upkeep")->Apply(counts);
 BENCHMARK(instructions<WithASetting>)->Name("instructions/weir_settings_upkeep_setting")->Apply(counts);
 BENCHMARK(instructions<bench::Naive<Resource>>)->Name("instructions/naive")->Apply(counts);
