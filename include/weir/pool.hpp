@@ -140,12 +140,12 @@ public:
         requires(!std::is_convertible_v<Token, Setting const&>)
     auto async_acquire_for(duration wait, Token&& token = {}) {
         return boost::asio::async_initiate<Token, void(boost::system::error_code, Lease<Conn>)>(
-            AcquireInitiation<NoSetting>{core_, wait, {}}, token);
+            AcquireInitiation{wait}, token, core_, NoSetting{});
     }
     template <class Token = boost::asio::deferred_t>
     auto async_acquire_for(duration wait, Setting const& setting, Token&& token = {}) {
-        return boost::asio::async_initiate<Token, void(boost::system::error_code, Lease<Conn>)>(
-            AcquireInitiation<Setting>{core_, wait, setting}, token);
+        return boost::asio::async_initiate<Token, void(boost::system::error_code, Lease<Conn>)>(AcquireInitiation{wait},
+                                                                                                token, core_, setting);
     }
 
     /// All that are idle now, the next to be lent first.
@@ -194,8 +194,8 @@ public:
     /// As `async_resize`, with a deadline of its own.
     template <class Token = boost::asio::deferred_t>
     auto async_resize_for(std::size_t high, duration wait, Token&& token = {}) {
-        return boost::asio::async_initiate<Token, void(boost::system::error_code)>(ResizeInitiation{core_, high, wait},
-                                                                                   token);
+        return boost::asio::async_initiate<Token, void(boost::system::error_code)>(ResizeInitiation{high, wait}, token,
+                                                                                   core_);
     }
 
     /// One round of maintenance now: closes on this thread those that are over their time, the coldest first, at most
@@ -230,7 +230,7 @@ public:
     /// As `async_close`, with a deadline of its own.
     template <class Token = boost::asio::deferred_t>
     auto async_close_for(duration wait, Token&& token = {}) {
-        return boost::asio::async_initiate<Token, void(boost::system::error_code)>(CloseInitiation{core_, wait}, token);
+        return boost::asio::async_initiate<Token, void(boost::system::error_code)>(CloseInitiation{wait}, token, core_);
     }
 
     /// Whether closing has begun.
@@ -332,49 +332,44 @@ private:
         }
     };
 
-    // Kept by deferred operations, which may be launched after the pool has gone.
-    template <class S>
+    // Asio keeps copies of the arguments of operations that are launched later, maybe when the pool has gone; others are
+    // launched with the pool's own.
     struct AcquireInitiation {
-        std::shared_ptr<Core> core;
         duration wait;
-        S setting;
 
-        template <class Handler>
-        void operator()(Handler&& handler) const {
+        template <class Handler, class S>
+        void operator()(Handler&& handler, std::shared_ptr<Core> const& core, S const& setting) const {
             using Plain = std::decay_t<Handler>;
             if (auto* const slot = core->take(wish(setting), detail::Where::on_worker))
                 return detail::complete_now(*core, Plain{std::forward<Handler>(handler)}, boost::system::error_code{},
                                             detail::LeaseMaker::make(*slot));
             detail::AsyncWaiter<Core, Plain, LeaseResult, S>::start(
-                core, Plain{std::forward<Handler>(handler)}, detail::after(now(), wait), setting,
+                core, Plain{std::forward<Handler>(handler)}, wait, setting,
                 [](Core& c, detail::Waiter& waiter, S const& kept) { return c.join(waiter, wish(kept)); });
         }
     };
 
     struct ResizeInitiation {
-        std::shared_ptr<Core> core;
         std::size_t high;
         duration wait;
 
         template <class Handler>
-        void operator()(Handler&& handler) const {
+        void operator()(Handler&& handler, std::shared_ptr<Core> const& core) const {
             using Plain = std::decay_t<Handler>;
             detail::AsyncWaiter<Core, Plain, ResizeResult, std::size_t>::start(
-                core, Plain{std::forward<Handler>(handler)}, detail::after(now(), wait), high,
+                core, Plain{std::forward<Handler>(handler)}, wait, high,
                 [](Core& c, detail::Waiter& waiter, std::size_t size) { return c.resize(size, waiter); });
         }
     };
 
     struct CloseInitiation {
-        std::shared_ptr<Core> core;
         duration wait;
 
         template <class Handler>
-        void operator()(Handler&& handler) const {
+        void operator()(Handler&& handler, std::shared_ptr<Core> const& core) const {
             using Plain = std::decay_t<Handler>;
             detail::AsyncWaiter<Core, Plain, EndResult, NoSetting>::start(
-                core, Plain{std::forward<Handler>(handler)}, detail::after(now(), wait), {},
-                [](Core& c, detail::Waiter& waiter, NoSetting) {
+                core, Plain{std::forward<Handler>(handler)}, wait, {}, [](Core& c, detail::Waiter& waiter, NoSetting) {
                     c.close(detail::Where::on_worker);
                     c.await_end(waiter);
                     return true;

@@ -94,7 +94,8 @@ public:
 
     /// Answers an acquirer who has found nothing idle. Throws `std::bad_alloc`, and then has done nothing.
     Answer ask(Waiter& waiter, Manner manner, Told told, Orders& orders) {
-        auto const now = std::chrono::steady_clock::now();
+        auto const asked = std::exchange(waiter.asked, {});
+        auto const now = asked == time_point{} ? std::chrono::steady_clock::now() : asked;
         Lock const lock{*this, orders};
         auto& ledger = this->ledger_;
         auto& queue = this->queue_;
@@ -104,7 +105,9 @@ public:
             if (this->closed_) return Answer::closed;
             bool const may_open = queue.waiting() == 0 && this->has_room(now);
             auto const search = may_open && manner != Manner::tries ? Search::suitable : Search::any;
-            if (SlotBase* const slot = this->pop_for(waiter, search, now, orders))
+            // Somebody in line means that nothing is idle, but with patience.
+            bool const may_be_idle = queue.empty() || has_patience();
+            if (SlotBase* const slot = may_be_idle ? this->pop_for(waiter, search, now, orders) : nullptr)
                 return lend_idle(waiter, *slot, manner, now, orders);
             if (!orders.close.empty()) return Answer::ask_again;  // there may be room when they are closed
             if (manner == Manner::tries) {

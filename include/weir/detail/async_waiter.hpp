@@ -8,6 +8,7 @@
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/post.hpp>
+#include <boost/asio/recycling_allocator.hpp>
 #include <boost/asio/version.hpp>
 #include <memory>
 #include <optional>
@@ -15,6 +16,7 @@
 #include <type_traits>
 #include <utility>
 #include <weir/detail/context_watch.hpp>
+#include <weir/detail/deadline.hpp>
 #include <weir/detail/inside.hpp>
 #include <weir/detail/waiter.hpp>
 #include <weir/lease.hpp>
@@ -83,14 +85,17 @@ template <class Core, class Handler, class Result, class Payload>
 class AsyncWaiter final : public Waiter {
 public:
     using Executor = asio::associated_executor_t<Handler, asio::any_io_executor>;
-    using Allocator = asio::associated_allocator_t<Handler>;
+    /// Where the handler has none of its own, that with which Asio's own operations use their memory again.
+    using Allocator = asio::associated_allocator_t<Handler, asio::recycling_allocator<void>>;
 
     /// Makes one and has `enter(core, waiter, payload)` put it in line; when that says no, it has its outcome and completes.
     template <class Enter>
-    static void start(std::shared_ptr<Core> core, Handler handler, time_point deadline, Payload payload, Enter enter) {
+    static void start(std::shared_ptr<Core> core, Handler handler, std::chrono::steady_clock::duration wait,
+                      Payload payload, Enter enter) {
+        auto const asked = std::chrono::steady_clock::now();
         auto const executor = executor_for(handler, *core);
         auto cancellation = asio::get_associated_cancellation_slot(handler);
-        NodeAllocator allocator{asio::get_associated_allocator(handler)};
+        NodeAllocator allocator{allocator_of(handler)};
 
         asio::execution_context* const context = context_of(executor);
         if (context) core->watch(*context);
@@ -98,19 +103,17 @@ public:
         AsyncWaiter* const memory = NodeTraits::allocate(allocator, 1);
         try {
             ::new (static_cast<void*>(memory))
-                AsyncWaiter{core, std::move(handler), executor, deadline, std::move(payload)};
+                AsyncWaiter{std::move(core), std::move(handler), executor, after(asked, wait), std::move(payload)};
         } catch (...) {
             NodeTraits::deallocate(allocator, memory, 1);
             throw;
         }
         Owner node{memory};
         node->context = context;
-        if (!core->executor().is_own()) {
-            if (auto* const pools = context_of(core->executor().get())) core->watch(*pools);
-            node->pool_work_.emplace(core->executor().get());
-        }
+        node->asked = asked;
+        node->hold_pool_executor();
         if (cancellation.is_connected()) node->canceller_ = &cancellation.template emplace<Canceller>(memory);
-        if (enter(*core, *node, node->payload_))
+        if (enter(*node->core_, *node, node->payload_))
             static_cast<void>(node.release());  // the line's, and perhaps gone already
         else
             node.release()->end_at_once();
@@ -131,7 +134,7 @@ public:
         if (pool_work_ && (!of || context_of(pool_work_->get_executor()) == of)) pool_work_.reset();
     }
 
-    void abandon() noexcept override { destroy(NodeAllocator{asio::get_associated_allocator(handler_)}); }
+    void abandon() noexcept override { destroy(NodeAllocator{allocator_of(handler_)}); }
 
 private:
     using NodeAllocator = typename std::allocator_traits<Allocator>::template rebind_alloc<AsyncWaiter>;
@@ -166,7 +169,7 @@ private:
 
         explicit Visit(AsyncWaiter* node) noexcept : node_{node} {}
 
-        allocator_type get_allocator() const noexcept { return asio::get_associated_allocator(node_->handler_); }
+        allocator_type get_allocator() const noexcept { return allocator_of(node_->handler_); }
 
         void operator()() {
             AsyncWaiter* const node = node_.release();
@@ -177,6 +180,10 @@ private:
         Owner node_;
     };
 
+    static Allocator allocator_of(Handler const& handler) noexcept {
+        return asio::get_associated_allocator(handler, asio::recycling_allocator<void>{});
+    }
+
     AsyncWaiter(std::shared_ptr<Core> core, Handler handler, Executor const& executor, time_point by, Payload payload)
         : Waiter{Kind::handler, by},
           core_{std::move(core)},
@@ -184,6 +191,16 @@ private:
           work_{executor},
           payload_{std::move(payload)} {}
     ~AsyncWaiter() = default;
+
+    // Connectors and hooks that are awaitable run there, for a waiter that may have nothing else to hope for.
+    void hold_pool_executor() {
+        if (core_->executor().is_own()) return;
+        auto const& executor = core_->executor().get();
+        auto* const pools = context_of(executor);
+        if (pools && pools == context) return;  // which the handler's own work keeps from running out of work
+        if (pools) core_->watch(*pools);
+        pool_work_.emplace(executor);
+    }
 
     void complete() {
         void const* const core = core_->identity();
@@ -205,7 +222,7 @@ private:
     auto take_out() {
         if (canceller_) asio::get_associated_cancellation_slot(handler_).clear();
         auto result = Result::of(*core_, *this);
-        NodeAllocator const allocator{asio::get_associated_allocator(handler_)};
+        NodeAllocator const allocator{allocator_of(handler_)};
         Handler handler{std::move(handler_)};
         destroy(allocator);
         return std::pair{std::move(handler), std::move(result)};

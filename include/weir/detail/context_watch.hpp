@@ -1,5 +1,7 @@
 #pragma once
 
+#include <array>
+#include <atomic>
 #include <boost/asio/execution/context_as.hpp>
 #include <boost/asio/execution_context.hpp>
 #include <boost/asio/query.hpp>
@@ -69,27 +71,44 @@ class WatchedContexts {
 public:
     using Context = Late<User, boost::asio::execution_context>;
 
+    /// Whether it is one of those that were added last. Lock-free, as every asynchronous operation asks.
+    bool knows(Context const& context) const noexcept {
+        for (auto const& recent : recent_)
+            if (recent.load(std::memory_order_relaxed) == &context) return true;
+        return false;
+    }
+
     void add(Context& context, std::shared_ptr<User> user) {
         {
             std::lock_guard const lock{mutex_};
             for (Context const* known : known_)
-                if (known == &context) return;
+                if (known == &context) return remember(context);
         }
         boost::asio::use_service<ContextWatch<User>>(context).add(std::move(user));
         // Two threads may come here at once: to be told twice does no harm.
         std::lock_guard const lock{mutex_};
         known_.push_back(&context);
+        remember(context);
     }
 
     /// It is shutting down: another may get its address.
     void forget(Context& context) noexcept {
         std::lock_guard const lock{mutex_};
         std::erase(known_, &context);
+        for (auto& recent : recent_)
+            if (recent.load(std::memory_order_relaxed) == &context) recent.store(nullptr, std::memory_order_relaxed);
     }
 
 private:
-    std::mutex mutex_;  // protects the list
+    void remember(Context const& context) noexcept {
+        recent_[oldest_].store(&context, std::memory_order_relaxed);
+        oldest_ = 1 - oldest_;
+    }
+
+    std::mutex mutex_;  // protects all below; what is recent is also read without
     std::vector<Context*> known_;
+    std::array<std::atomic<Context const*>, 2> recent_{};  // a pool's own and its handlers', most of the time
+    unsigned oldest_ = 0;
 };
 
 }  // namespace weir::detail

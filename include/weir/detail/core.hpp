@@ -113,7 +113,7 @@ public:
         auto const self = this->shared_from_this();
         Orders orders;
         bool const done = this->arbiter_.visit(waiter, orders);
-        this->carry_out(std::move(orders), Where::on_worker);
+        this->carry_out(orders, Where::on_worker);
         return done;
     }
 
@@ -131,13 +131,13 @@ public:
     void cancel(Waiter& waiter) noexcept {
         Orders orders;
         this->arbiter_.leave(waiter, boost::asio::error::operation_aborted, orders);
-        this->carry_out(std::move(orders), Where::on_worker);
+        this->carry_out(orders, Where::on_worker);
     }
 
     std::vector<Lease<Conn>> acquire_idle() {
         Orders orders;
         Chain all = this->arbiter_.take_all(orders);
-        this->carry_out(std::move(orders), Where::here);
+        this->carry_out(orders, Where::here);
         std::vector<Lease<Conn>> leases;
         try {
             leases.reserve(all.size);
@@ -154,14 +154,14 @@ public:
     void refresh() noexcept {
         Orders orders;
         this->arbiter_.refresh(orders);
-        this->carry_out(std::move(orders), Where::here);
+        this->carry_out(orders, Where::here);
     }
 
     /// Changes the bound; false when the pool is closed.
     bool resize(std::size_t high) noexcept {
         Orders orders;
         bool const done = this->arbiter_.resize(high, nullptr, orders);
-        this->carry_out(std::move(orders), Where::here);
+        this->carry_out(orders, Where::here);
         return done;
     }
 
@@ -170,7 +170,7 @@ public:
         Orders orders;
         bool const waits = this->arbiter_.resize(high, &waiter, orders);
         if (!waits) waiter.failure.code = Errc::closed;
-        this->carry_out(std::move(orders), Where::on_worker);
+        this->carry_out(orders, Where::on_worker);
         return waits;
     }
 
@@ -184,7 +184,7 @@ public:
         for (;;) {
             Orders orders;
             bool const under_way = this->arbiter_.warm_up(warm_up, orders);
-            this->carry_out(std::move(orders), Where::on_worker);
+            this->carry_out(orders, Where::on_worker);
             std::size_t const idle = this->arbiter_.await_warmth(warm_up, until);
             if (!under_way || until == time_point::min()) return idle;
         }
@@ -221,7 +221,7 @@ public:
         }
         Orders orders;
         this->arbiter_.detached(slot, orders);
-        this->carry_out(std::move(orders), Where::here);
+        this->carry_out(orders, Where::here);
     }
 
     // ---- The end ---------------------------------------------------------------------------------------------------
@@ -230,14 +230,14 @@ public:
     void close(Where where) noexcept {
         Orders orders;
         bool const first = this->arbiter_.begin_close(orders);
-        this->carry_out(std::move(orders), where);
+        this->carry_out(orders, where);
         if (!first) return;
         {
             Inside const inside{identity()};
             this->lifetimes_.stop();
         }
-        this->arbiter_.close(orders = {});
-        this->carry_out(std::move(orders), where);
+        this->arbiter_.close(orders);
+        this->carry_out(orders, where);
         this->unhold(Holder::thread);
     }
 
@@ -250,7 +250,7 @@ public:
     void await_end(Waiter& waiter) noexcept {
         Orders orders;
         this->arbiter_.await_end(waiter, orders);
-        this->carry_out(std::move(orders), Where::on_worker);
+        this->carry_out(orders, Where::on_worker);
     }
 
     // ---- Looking ---------------------------------------------------------------------------------------------------
@@ -270,7 +270,7 @@ private:
     [[gnu::noinline]] bool accept_stale(SlotBase& slot, Wish wish, Where where) noexcept {
         Orders orders;
         bool const lent = this->arbiter_.accept_stale(slot, wish, orders);
-        this->carry_out(std::move(orders), where);
+        this->carry_out(orders, where);
         return lent;
     }
 
@@ -282,10 +282,10 @@ private:
             try {
                 answer = this->arbiter_.ask(waiter, manner, told, orders);
             } catch (...) {
-                this->carry_out(std::move(orders), where);
+                this->carry_out(orders, where);
                 throw;
             }
-            this->carry_out(std::move(orders), where);
+            this->carry_out(orders, where);
             if (answer == Answer::would_wait) {
                 if (!vigil || !linger(waiter.deadline, *std::exchange(vigil, nullptr))) {
                     if constexpr (P::Trace::is_traced) this->call(this->options_.trace.before_enqueue);
@@ -322,7 +322,7 @@ private:
             if (waiter.wait(waiter.deadline, vigil)) continue;
             Orders orders;
             bool const left = this->arbiter_.leave(waiter, Errc::timed_out, orders);
-            this->carry_out(std::move(orders), Where::on_worker);
+            this->carry_out(orders, Where::on_worker);
             // Somebody is on his way with a deliver: the waiter must not be gone when he comes.
             if (!left || waiter.summoned) waiter.wait();
             return;

@@ -22,7 +22,8 @@ namespace weir::detail {
 /// moment, so it keeps the core alive. When the gate behind has been shut meanwhile it is that one that is refused.
 ///
 /// An expectation is guessed and not read: a load of a word that this processor has just exchanged waits until the
-/// exchange is through, which makes a pair twice as dear. A wrong guess costs a second exchange.
+/// exchange is through, which makes a pair twice as dear. A wrong guess costs a second exchange. Only that the place is
+/// shut is never guessed: then one looks.
 template <class Store>
 class FrontedStore {
 public:
@@ -30,6 +31,7 @@ public:
     SlotBase* push(SlotBase& slot) noexcept {
         // The guess is written before the exchange: after it, the core may be gone.
         Word const guess = guess_.load(std::memory_order_relaxed);
+        if (guess == barred) return push_anew(slot, place_.load(std::memory_order_acquire));
         guess_.store(word(slot), std::memory_order_relaxed);
         Word seen = guess;
         return exchange(seen, word(slot)) ? push_behind(guess) : push_anew(slot, seen);
@@ -133,8 +135,11 @@ private:
     }
 
     [[gnu::noinline]] SlotBase* push_anew(SlotBase& slot, Word seen) noexcept {
-        for (; seen != barred; remember_cpu())
+        for (; seen != barred; remember_cpu()) {
+            guess_.store(word(slot), std::memory_order_relaxed);
             if (exchange(seen, word(slot))) return push_behind(seen);
+        }
+        guess_.store(barred, std::memory_order_relaxed);
         return &slot;
     }
 

@@ -38,7 +38,8 @@ protected:
 
     ~Operations() = default;
 
-    void carry_out(Orders orders, Where where) noexcept final {
+    /// Until nothing is left of them.
+    void carry_out(Orders& orders, Where where) noexcept final {
         for (;;) {
             orders.ended.reset();
             if (Waiter* const waiter = orders.deliver.pop()) {
@@ -79,7 +80,7 @@ protected:
         }
         if (answer == Answer::failed) waiter.failure = std::move(failure);
         if (answer != Answer::granted) waiter.granted = nullptr;
-        carry_out(std::move(orders), Where::here);
+        carry_out(orders, Where::here);
         return answer;
     }
 
@@ -99,7 +100,7 @@ protected:
         Answer const answer = arbiter_.prepared_here(waiter, slot, failure, orders);
         if (answer == Answer::failed) waiter.failure = std::move(failure);
         if (answer != Answer::granted) waiter.granted = nullptr;
-        carry_out(std::move(orders), Where::here);
+        carry_out(orders, Where::here);
         return answer;
     }
 
@@ -143,7 +144,7 @@ protected:
     }
 
     void come_back(SlotBase& slot, Where where, Told told = P::Trace::is_traced ? Told::no : Told::yes) noexcept {
-        auto const self = this->shared_from_this();
+        std::shared_ptr<void> const self = P::Trace::is_traced ? this->shared_from_this() : nullptr;
         Orders orders;
         Fate fate = arbiter_.come_back(slot, told, orders);
         if constexpr (P::Trace::is_traced) {
@@ -153,14 +154,14 @@ protected:
             }
             if (fate == Fate::served) call(options_.trace.after_claim);
         }
-        carry_out(std::move(orders), where);
+        carry_out(orders, where);
     }
 
     void give_up(Resource& slot, Cause cause) noexcept {
         auto const self = this->shared_from_this();
         Orders orders;
         arbiter_.give_up(slot, cause, orders);
-        carry_out(std::move(orders), Where::here);
+        carry_out(orders, Where::here);
     }
 
     template <class Call>
@@ -326,7 +327,7 @@ private:
         this->start_task(
             slot, Operation::recycling, [this, &slot] { return recycle_task(slot); },
             [this, &slot](Failure const& failure, Orders& then) { recycle_ended(slot, failure, then); }, orders);
-        carry_out(std::move(orders), Where::here);
+        carry_out(orders, Where::here);
     }
 
     boost::asio::awaitable<void> recycle_task(Resource& slot) {

@@ -12,6 +12,7 @@ namespace weir::detail {
 /// What a decision made under the core's mutex asks to be done once the mutex is free: everything that may call user
 /// code. Chains of nodes, so that deciding never allocates.
 struct Orders {
+    std::shared_ptr<void> keep{};    // the core, where whoever carries them out does not keep it
     WaiterChain deliver{};           // have been claimed, or summoned to try once more
     Chain connect{};                 // have been reserved: open them
     Chain prepare{};                 // their chores are to be done
@@ -21,6 +22,12 @@ struct Orders {
     std::chrono::steady_clock::time_point alarm = std::chrono::steady_clock::time_point::max();  // to be set
     bool sweep = false;  // a round of maintenance is due
     bool ends = false;   // the last close waits for these deliveries
+
+    /// Whether somebody is to be delivered to, and nothing else. Until he is, he keeps the core alive.
+    bool only_deliver() const noexcept {
+        return !deliver.empty() && connect.empty() && prepare.empty() && close.empty() && !cancel && !ended &&
+               alarm == std::chrono::steady_clock::time_point::max() && !sweep && !ends;
+    }
 
     void push_cancel(std::shared_ptr<Task> const& task) noexcept {
         if (!task || std::exchange(task->asked_to_stop, true)) return;

@@ -38,7 +38,9 @@ public:
     }
 
     /// Has the pool told when that context shuts down.
-    void watch(boost::asio::execution_context& context) { contexts_.add(context, this->shared_from_this()); }
+    void watch(boost::asio::execution_context& context) {
+        if (!contexts_.knows(context)) contexts_.add(context, this->shared_from_this());
+    }
 
     /// What `Inside` knows the pool by.
     void const* identity() const noexcept { return this; }
@@ -47,7 +49,7 @@ public:
     void sweep(Where where) noexcept {
         Orders orders;
         arbiter_.sweep(orders);
-        carry_out(std::move(orders), where);
+        carry_out(orders, where);
         if constexpr (P::has_upkeep) report_overdue();
     }
 
@@ -55,7 +57,7 @@ public:
     void check() noexcept {
         Orders orders;
         arbiter_.check(orders);
-        carry_out(std::move(orders), Where::on_worker);
+        carry_out(orders, Where::on_worker);
     }
 
 protected:
@@ -73,10 +75,10 @@ protected:
         });
         Orders orders;
         arbiter_.begin(orders);
-        carry_out(std::move(orders), Where::on_worker);
+        carry_out(orders, Where::on_worker);
     }
 
-    virtual void carry_out(Orders orders, Where where) noexcept = 0;
+    virtual void carry_out(Orders& orders, Where where) noexcept = 0;
 
     // ---- On the executor -------------------------------------------------------------------------------------------
 
@@ -116,7 +118,7 @@ protected:
             self->arbiter_.hold(Holder::thread);
             Orders orders;
             (static_cast<Self&>(*self).*Do)(given, orders);
-            self->carry_out(std::move(orders), Where::here);
+            self->carry_out(orders, Where::here);
             self->unhold(Holder::thread);
         };
         slot.job = {run, static_cast<SlotBase*>(&slot)};
@@ -143,7 +145,7 @@ protected:
     void unhold(Holder holder) noexcept {
         Orders orders;
         arbiter_.unhold(holder, orders);
-        carry_out(std::move(orders), Where::on_worker);
+        carry_out(orders, Where::on_worker);
     }
 
     void set_alarm(time_point at) noexcept { alarm_->set(at); }
@@ -178,7 +180,7 @@ private:
             bool const held = self->arbiter_.hold(Holder::thread);  // there may be others' executors to post to
             Orders orders;
             then_(failure, orders);
-            self->carry_out(std::move(orders), Where::on_worker);
+            self->carry_out(orders, Where::on_worker);
             if (held) self->unhold(Holder::thread);
         }
 
@@ -196,13 +198,13 @@ private:
             Inside const inside{identity()};
             waiter->abandon();
         }
-        carry_out(std::move(orders), Where::on_worker);
+        carry_out(orders, Where::on_worker);
     }
 
     void ring() noexcept {
         Orders orders;
         arbiter_.ring(std::chrono::steady_clock::now(), orders);
-        carry_out(std::move(orders), Where::on_worker);
+        carry_out(orders, Where::on_worker);
         unhold(Holder::thread);
     }
 

@@ -23,10 +23,11 @@ public:
 
     // ---- Returning -------------------------------------------------------------------------------------------------
 
-    /// What becomes of a resource whose lease, and whose `recycle`, has ended.
+    /// What becomes of a resource whose lease, and whose `recycle`, has ended. Who is delivered to keeps the core, or
+    /// the orders do.
     Fate come_back(SlotBase& slot, Told told, Orders& orders) noexcept {
         auto const now = std::chrono::steady_clock::now();
-        Lock const lock{*this, orders};
+        Lock const lock{*this, orders, Base::Held::slot};
         return this->settle_slot(slot, From::lease, told, now, orders);
     }
 

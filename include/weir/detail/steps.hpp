@@ -20,12 +20,19 @@ protected:
     using typename Base::Options;
     using typename Base::time_point;
 
+    /// What keeps the core alive for who takes a step. One who had only the slot, which finds another owner, has nothing
+    /// left as soon as the mutex is free, but for what the orders keep.
+    enum class Held { core, slot };
+
     /// Holds the mutex for one step, and leaves the invariants behind.
     class Lock {
     public:
-        Lock(Steps& steps, Orders& orders) : steps_{steps}, orders_{orders} { steps_.mutex_.lock(); }
+        Lock(Steps& steps, Orders& orders, Held held = Held::core) : steps_{steps}, orders_{orders}, held_{held} {
+            steps_.mutex_.lock();
+        }
         ~Lock() {
             steps_.finish(orders_);
+            if (held_ == Held::slot && !orders_.only_deliver()) orders_.keep = steps_.self_.lock();
             steps_.mutex_.unlock();
         }
         Lock(Lock const&) = delete;
@@ -34,6 +41,7 @@ protected:
     private:
         Steps& steps_;
         Orders& orders_;
+        Held const held_;
     };
 
     Steps(Home<Conn>& home, Options const& options) : Base{home, options} {
@@ -94,8 +102,8 @@ private:
     /// Opens or shuts the gate: invariant 1.
     void settle_gate(Orders& orders) noexcept {
         for (;;) {
-            bool const must_age = clock_.ages(ledger_.live() > ledger_.low()) && !closed_;
-            if (must_age && !clock_.runs() && has_to_age()) clock_.start(std::chrono::steady_clock::now());
+            bool const must_age = !clock_.runs() && !closed_ && clock_.ages(ledger_.live() > ledger_.low());
+            if (must_age && has_to_age()) clock_.start(std::chrono::steady_clock::now());
             bool const all_stay = this->idle_.keeps_all() && this->outdated_ == 0 && ledger_.surplus() == 0;
             bool const open = queue_.empty() && !closed_ && all_stay && (!must_age || clock_.runs());
             if (open == !store_.shut()) return;

@@ -57,7 +57,8 @@ public:
     void join(Waiter& waiter, Place place) noexcept {
         number(waiter);
         insert(waiter, place);
-        if (waiter.kind == Waiter::Kind::handler && waiter.deadline != time_point::max()) deadlines_.insert(waiter);
+        if (waiter.kind == Waiter::Kind::handler && waiter.deadline != time_point::max())
+            deadlines_.insert(deadlines_.end(), waiter);
     }
 
     /// A connect was started for the first that might not open.

@@ -46,6 +46,7 @@ struct Waiter {
 
     Kind const kind;
     time_point const deadline;
+    time_point asked{};  // if that was just now: spares whoever answers a look at the clock, which is dear
     time_point since{};
     std::uint64_t ticket = 0;  // its number in the order in which they asked
     Wish wish{};
