@@ -6,7 +6,9 @@
 #include "support/waiters.hpp"
 
 #include <atomic>
+#include <boost/asio/bind_executor.hpp>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
 #include <cerrno>
 #include <cstdlib>
 #include <ctime>
@@ -295,6 +297,65 @@ TEST_F(Costs, Rule14AfterWarmUpAWaitThatTimesOutAllocatesNothing) {
     });
     EXPECT_EQ(cost.allocations, 0u);
     EXPECT_EQ(pool.stats().waited, 21u);
+}
+
+/// A handler that acquires again, before or after it has given back.
+struct Again {
+    FakePool<>& pool;
+    boost::asio::io_context& io;
+    bool holds;
+    int& left;
+
+    void start() const { pool.async_acquire(boost::asio::bind_executor(io.get_executor(), *this)); }
+
+    void operator()(boost::system::error_code failed, Lease<FakeConn> lease) const {
+        if (!holds) lease.release();
+        if (!failed && --left > 0) start();
+    }
+};
+
+// rule 51: on the handlers' own thread Asio uses the memory of one operation for the next.
+TEST_F(Costs, Rule51AnAsyncHitAndAHandOffAllocateNothingMore) {
+    boost::asio::io_context io;
+    FakePool<> pool{io.get_executor(), connector.only_connect(), {.size = {.high = 1}}};
+    warm_up(pool);
+    for (bool const holds : {false, true}) {
+        // Whatever it costs to begin and to end, it is the same.
+        auto const allocations = [&](int rounds) {
+            int left = rounds;
+            auto const cost = cost_of([&] {
+                Again{pool, io, holds, left}.start();
+                io.restart();
+                io.run();
+            });
+            EXPECT_EQ(left, 0);
+            return cost.allocations;
+        };
+        allocations(10);
+        EXPECT_EQ(allocations(10), allocations(1000)) << holds;
+        EXPECT_EQ(pool.stats().waited > 0, holds);
+    }
+    expect_drained(pool, connector);
+}
+
+// rule 51: what is posted to the handler's executor is a part of the waiter.
+TEST_F(Costs, Rule51AHandOffFromAnotherThreadAllocatesNothing) {
+    boost::asio::io_context io;
+    FakePool<> pool{connector.only_connect(), {.size = {.high = 1}}};
+    warm_up(pool);
+    for (int i = 0; i != 3; ++i) {
+        auto lease = pool.acquire();
+        bool served = false;
+        pool.async_acquire(
+            boost::asio::bind_executor(io.get_executor(), [&served](boost::system::error_code failed,
+                                                                    Lease<FakeConn> const&) { served = !failed; }));
+        auto const cost = cost_of([&] { lease.release(); });
+        EXPECT_EQ(cost.allocations, 0u);
+        io.restart();
+        io.run();
+        EXPECT_TRUE(served);
+    }
+    expect_drained(pool, connector);
 }
 
 // rule 30

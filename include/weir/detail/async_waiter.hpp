@@ -18,6 +18,7 @@
 #include <weir/detail/context_watch.hpp>
 #include <weir/detail/deadline.hpp>
 #include <weir/detail/inside.hpp>
+#include <weir/detail/placed_allocator.hpp>
 #include <weir/detail/waiter.hpp>
 #include <weir/lease.hpp>
 #if BOOST_ASIO_VERSION >= 102700
@@ -74,7 +75,8 @@ void complete_now(Core const& core, Handler handler, Args... args) {
 #endif
 }
 
-/// A handler in line: one node in memory of the handler's allocator.
+/// A handler in line: one node in memory of the handler's allocator. What is posted when it is served is a part of it,
+/// so who serves it allocates nothing.
 ///
 /// It has exactly one owner at each moment: the line, or the `Visit` that was posted to the handler's executor. A
 /// cancellation reaches it through a link that both ends cut when they die, so that either may die first.
@@ -165,11 +167,11 @@ private:
     // What lies in the executor's queue.
     class Visit {
     public:
-        using allocator_type = Allocator;
+        using allocator_type = PlacedAllocator<void, Allocator>;
 
         explicit Visit(AsyncWaiter* node) noexcept : node_{node} {}
 
-        allocator_type get_allocator() const noexcept { return allocator_of(node_->handler_); }
+        allocator_type get_allocator() const noexcept { return {node_->visit_space_, allocator_of(node_->handler_)}; }
 
         void operator()() {
             AsyncWaiter* const node = node_.release();
@@ -247,6 +249,7 @@ private:
     asio::executor_work_guard<Executor> work_;
     std::optional<asio::executor_work_guard<typename Core::Executor>> pool_work_{};
     Canceller* canceller_ = nullptr;
+    OneObject visit_space_{};
     [[no_unique_address]] Payload payload_;
 };
 
