@@ -15,6 +15,7 @@
 #include <tuple>
 #include <type_traits>
 #include <utility>
+#include <variant>
 #include <weir/detail/context_watch.hpp>
 #include <weir/detail/deadline.hpp>
 #include <weir/detail/inside.hpp>
@@ -167,11 +168,17 @@ private:
     // What lies in the executor's queue.
     class Visit {
     public:
-        using allocator_type = PlacedAllocator<void, Allocator>;
+        static constexpr bool is_placed = FreesBeforeItCalls<Executor>;
+        using allocator_type = std::conditional_t<is_placed, PlacedAllocator<void, Allocator>, Allocator>;
 
         explicit Visit(AsyncWaiter* node) noexcept : node_{node} {}
 
-        allocator_type get_allocator() const noexcept { return {node_->visit_space_, allocator_of(node_->handler_)}; }
+        allocator_type get_allocator() const noexcept {
+            if constexpr (is_placed)
+                return {node_->visit_space_, allocator_of(node_->handler_)};
+            else
+                return allocator_of(node_->handler_);
+        }
 
         void operator()() {
             AsyncWaiter* const node = node_.release();
@@ -249,7 +256,7 @@ private:
     asio::executor_work_guard<Executor> work_;
     std::optional<asio::executor_work_guard<typename Core::Executor>> pool_work_{};
     Canceller* canceller_ = nullptr;
-    OneObject visit_space_{};
+    [[no_unique_address]] std::conditional_t<Visit::is_placed, PlacedMemory, NoMemory> visit_space_{};
     [[no_unique_address]] Payload payload_;
 };
 

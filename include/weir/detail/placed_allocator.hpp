@@ -1,30 +1,56 @@
 #pragma once
 
+#include <boost/asio/execution/context.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/query.hpp>
 #include <cstddef>
 #include <memory>
+#include <type_traits>
 #include <utility>
+
+namespace boost::asio {
+class thread_pool;
+}
 
 namespace weir::detail {
 
-/// Memory for one object, of a size that is known only to the executor that asks for it.
+/// Memory for what an executor keeps of one function: 40 bytes for an `io_context` or a `thread_pool`, and up to 72 more
+/// for a strand of one.
 ///
 /// Not for two threads at once.
-class OneObject {
+class PlacedMemory {
 public:
+    /// For what is aligned as a pointer is. nullptr when it does not do.
     void* allocate(std::size_t size) noexcept {
-        return size <= sizeof space_ && !std::exchange(used_, true) ? space_ : nullptr;
+        if (size <= sizeof small_ && !std::exchange(small_used_, true)) return small_;
+        if (size <= sizeof large_ && !std::exchange(large_used_, true)) return large_;
+        return nullptr;
     }
 
-    bool deallocate(void const* object) noexcept {
-        if (object != space_) return false;
-        used_ = false;
-        return true;
+    /// False when it is not from here.
+    bool deallocate(void const* memory) noexcept {
+        if (memory == small_) return std::exchange(small_used_, false);
+        return memory == large_ && std::exchange(large_used_, false);
     }
 
 private:
-    // An `io_context` asks for 48 bytes, a strand of one for 96.
-    alignas(std::max_align_t) std::byte space_[96];
-    bool used_ = false;
+    alignas(void*) std::byte small_[40];
+    alignas(void*) std::byte large_[72];
+    bool small_used_ = false;
+    bool large_used_ = false;
+};
+
+/// In its place where there is none.
+struct NoMemory {};
+
+/// Whether an executor is known to free the memory of a function before it calls it, as those of Asio do: the memory may
+/// be a part of what the function destroys. They tell their context by its own type.
+template <class Executor>
+concept FreesBeforeItCalls = requires(Executor const& executor) {
+    requires std::is_same_v<decltype(boost::asio::query(executor, boost::asio::execution::context)),
+                            boost::asio::io_context&> ||
+        std::is_same_v<decltype(boost::asio::query(executor, boost::asio::execution::context)),
+                       boost::asio::thread_pool&>;
 };
 
 /// Memory of `place`, and where that does not do, of another allocator.
@@ -37,12 +63,12 @@ public:
         using other = PlacedAllocator<U, Else>;
     };
 
-    PlacedAllocator(OneObject& place, Else const& other) noexcept : place_{&place}, other_{other} {}
+    PlacedAllocator(PlacedMemory& place, Else const& other) noexcept : place_{&place}, other_{other} {}
     template <class U>
     PlacedAllocator(PlacedAllocator<U, Else> const& from) noexcept : place_{from.place_}, other_{from.other_} {}
 
     T* allocate(std::size_t count) {
-        if constexpr (alignof(T) <= alignof(std::max_align_t))
+        if constexpr (alignof(T) <= alignof(void*))
             if (void* const memory = place_->allocate(count * sizeof(T))) return static_cast<T*>(memory);
         Other<T> other{other_};
         return std::allocator_traits<Other<T>>::allocate(other, count);
@@ -63,7 +89,7 @@ private:
     template <class U>
     using Other = typename std::allocator_traits<Else>::template rebind_alloc<U>;
 
-    OneObject* place_;
+    PlacedMemory* place_;
     [[no_unique_address]] Else other_;
 };
 
