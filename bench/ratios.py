@@ -13,7 +13,7 @@ import sys
 
 # The time that counts, the first that there is: see README.md.
 TIMES = ("wall_ns", "cpu_time")
-ALSO = ("p50_us", "p99_us", "p999_us", "opened", "goodput_pct", "refused_pct")
+ALSO = ("p50_us", "p99_us", "p999_us", "max_us", "fairness", "opened", "goodput_pct", "refused_pct")
 NANOSECONDS = {"ns": 1, "us": 1e3, "ms": 1e6, "s": 1e9}
 
 

@@ -1,6 +1,7 @@
 // Many handlers on one io_context thread want one resource: each return is a hand-off to the next in line.
 
 #include <boost/asio/awaitable.hpp>
+#include <boost/asio/bind_executor.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/io_context.hpp>
@@ -36,7 +37,7 @@ std::int64_t rounds(benchmark::State& state, asio::io_context& io, One one) {
 
 template <class Pool>
 void handoff(benchmark::State& state) {
-    asio::io_context io{1};
+    asio::io_context io;
     bench::Shared<Pool> shared{io.get_executor(), 1};
     auto& pool = shared.pool();
     auto const all = rounds(state, io, [&](std::int64_t times) -> asio::awaitable<void> {
@@ -52,9 +53,64 @@ void handoff(benchmark::State& state) {
     shared.check(state, static_cast<std::uint64_t>(all), 1);
 }
 
+// The same with callbacks: each acquires again while it holds what it has got.
+template <class Pool>
+struct Callback {
+    Pool& pool;
+    asio::io_context& io;
+    std::int64_t& left;
+
+    void start() const { pool.async_acquire(asio::bind_executor(io.get_executor(), *this)); }
+
+    template <class Item>
+    void operator()(boost::system::error_code failed, Item item) const {
+        auto const held = pool.hold(std::move(item));
+        if (failed || left-- <= 0) return;
+        held->use();
+        start();
+    }
+};
+
+template <class Pool>
+void handoff_callback(benchmark::State& state) {
+    asio::io_context io;
+    bench::Shared<Pool> shared{io.get_executor(), 1};
+    for (auto _ : state) {
+        std::int64_t left = batch;
+        for (std::int64_t i = 0; i < state.range(0); ++i) Callback<Pool>{shared.pool(), io, left}.start();
+        io.restart();
+        io.run();
+    }
+    auto const all = static_cast<std::int64_t>(state.iterations()) * batch;
+    state.SetItemsProcessed(all);
+    shared.check(state, static_cast<std::uint64_t>(all), 1);
+}
+
+struct Poster {
+    asio::io_context& io;
+    std::int64_t& left;
+
+    void operator()() const {
+        if (left-- > 0) asio::post(io, *this);
+    }
+};
+
+// The least that it can cost: one turn through the queue.
+void post_callback(benchmark::State& state) {
+    asio::io_context io;
+    for (auto _ : state) {
+        std::int64_t left = batch;
+        for (std::int64_t i = 0; i < state.range(0); ++i) asio::post(io, Poster{io, left});
+        io.restart();
+        io.run();
+        if (left >= 0) state.SkipWithError("a turn is missing");
+    }
+    state.SetItemsProcessed(static_cast<std::int64_t>(state.iterations()) * batch);
+}
+
 // The same without a pool: two turns through the io_context's queue.
 void posts(benchmark::State& state) {
-    asio::io_context io{1};
+    asio::io_context io;
     std::int64_t done = 0;
     auto const all = rounds(state, io, [&](std::int64_t times) -> asio::awaitable<void> {
         for (std::int64_t i = 0; i < times; ++i) {
@@ -68,6 +124,9 @@ void posts(benchmark::State& state) {
 
 void users(benchmark::internal::Benchmark* benchmark) { benchmark->ArgName("users")->Arg(2)->Arg(100); }
 
+BENCHMARK(post_callback)->Name("floor/post")->Apply(users);
+BENCHMARK(handoff_callback<bench::Weir<Resource>>)->Name("async_handoff_callback/weir")->Apply(users);
+BENCHMARK(handoff_callback<bench::Channel<Resource>>)->Name("async_handoff_callback/channel")->Apply(users);
 BENCHMARK(posts)->Name("floor/two_posts")->Apply(users);
 BENCHMARK(handoff<bench::Weir<Resource>>)->Name("async_handoff/weir")->Apply(users);
 BENCHMARK(handoff<bench::Channel<Resource>>)->Name("async_handoff/channel")->Apply(users);

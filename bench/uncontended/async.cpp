@@ -1,6 +1,7 @@
 // One thread takes an idle resource and gives it back, as a handler of the io_context that it runs.
 
 #include <boost/asio/awaitable.hpp>
+#include <boost/asio/bind_executor.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
@@ -20,7 +21,7 @@ using bench::Resource;
 constexpr std::size_t resources = 128;
 
 void post(benchmark::State& state) {
-    asio::io_context io{1};
+    asio::io_context io;
     auto const work = asio::make_work_guard(io);
     std::int64_t calls = 0;
     for (auto _ : state) {
@@ -30,15 +31,20 @@ void post(benchmark::State& state) {
     if (calls != static_cast<std::int64_t>(state.iterations())) state.SkipWithError("a handler was not called once");
 }
 
-template <class Pool>
+// Bound to the context's own executor, or left to the pool's, which is type-erased.
+template <class Pool, bool bound>
 void callback(benchmark::State& state) {
-    asio::io_context io{1};
+    asio::io_context io;
     auto const work = asio::make_work_guard(io);
     bench::Shared<Pool> shared{io.get_executor(), resources};
     for (auto _ : state) {
-        shared.pool().async_acquire([&pool = shared.pool()](boost::system::error_code, auto item) {
+        auto handler = [&pool = shared.pool()](boost::system::error_code, auto item) {
             if (auto const held = pool.hold(std::move(item))) held->use();
-        });
+        };
+        if constexpr (bound)
+            shared.pool().async_acquire(asio::bind_executor(io.get_executor(), handler));
+        else
+            shared.pool().async_acquire(handler);
         io.poll_one();
     }
     shared.check(state, static_cast<std::uint64_t>(state.iterations()), resources);
@@ -53,7 +59,7 @@ void run(benchmark::State& state, asio::io_context& io, Loop loop) {
 }
 
 void post_coroutine(benchmark::State& state) {
-    asio::io_context io{1};
+    asio::io_context io;
     run(state, io, [&]() -> asio::awaitable<void> {
         for (auto _ : state) co_await asio::post(io, asio::use_awaitable);
     });
@@ -61,7 +67,7 @@ void post_coroutine(benchmark::State& state) {
 
 template <class Pool>
 void coroutine(benchmark::State& state) {
-    asio::io_context io{1};
+    asio::io_context io;
     bench::Shared<Pool> shared{io.get_executor(), resources};
     run(state, io, [&]() -> asio::awaitable<void> {
         for (auto _ : state) {
@@ -76,7 +82,7 @@ void coroutine(benchmark::State& state) {
 
 template <class Pool>
 void try_first(benchmark::State& state) {
-    asio::io_context io{1};
+    asio::io_context io;
     bench::Shared<Pool> shared{io.get_executor(), resources};
     auto& pool = shared.pool().get();
     run(state, io, [&]() -> asio::awaitable<void> {
@@ -93,8 +99,10 @@ void try_first(benchmark::State& state) {
 }
 
 BENCHMARK(post)->Name("floor/post");
-BENCHMARK(callback<bench::Weir<Resource>>)->Name("callback/weir");
-BENCHMARK(callback<bench::Channel<Resource>>)->Name("callback/channel");
+BENCHMARK(callback<bench::Weir<Resource>, true>)->Name("callback/weir");
+BENCHMARK(callback<bench::Channel<Resource>, true>)->Name("callback/channel");
+BENCHMARK(callback<bench::Weir<Resource>, false>)->Name("callback_unbound/weir");
+BENCHMARK(callback<bench::Channel<Resource>, false>)->Name("callback_unbound/channel");
 BENCHMARK(post_coroutine)->Name("floor/post_coroutine");
 BENCHMARK(coroutine<bench::Weir<Resource>>)->Name("coroutine/weir");
 BENCHMARK(coroutine<bench::Channel<Resource>>)->Name("coroutine/channel");
