@@ -38,19 +38,15 @@ def curves(contenders, column, dash):
     ]
 
 
-def main():
-    if len(sys.argv) != 2:
-        sys.exit(__doc__)
-    if not shutil.which("gnuplot"):
-        sys.exit("plot_overload.py: gnuplot is not installed (Debian: gnuplot-nox)")
+def draw(medians_by_name, output):
     runs = collections.defaultdict(dict)
-    for name, run in medians(json.load(sys.stdin)).items():
+    for name, run in medians_by_name.items():
         _, contender, load = name.split("/")
         runs[contender][int(load.partition(":")[2])] = run
 
     script = [
         LAYOUT,
-        f"set output {json.dumps(sys.argv[1])}",
+        f"set output {json.dumps(str(output))}",
         "set multiplot layout 1,2",
         *(block(contender, by_load.items()) for contender, by_load in runs.items()),
         "set title 'served within 100 ms, % of capacity'",
@@ -64,6 +60,14 @@ def main():
         "unset multiplot",
     ]
     subprocess.run(["gnuplot"], input="\n".join(script), text=True, check=True)
+
+
+def main():
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    if not shutil.which("gnuplot"):
+        sys.exit("plot_overload.py: gnuplot is not installed (Debian: gnuplot-nox)")
+    draw(medians(json.load(sys.stdin)), sys.argv[1])
 
 
 if __name__ == "__main__":

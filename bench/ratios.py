@@ -7,8 +7,10 @@
 Each name is question/contender/arguments. The last columns are ratios to the contenders that are given.
 """
 
+import collections
 import json
 import re
+import statistics
 import sys
 
 # The time that counts, the first that there is: see README.md.
@@ -29,16 +31,37 @@ def time_of(run):
     return run[key] * (NANOSECONDS[run["time_unit"]] if key == "cpu_time" else 1)
 
 
-def medians(report):
-    """The medians in a report by name; where nothing was repeated, what there is."""
-    runs = {}
+def repetitions(report):
+    """All runs of each name; where only aggregates were reported, the median."""
+    runs = collections.defaultdict(list)
     for run in report["benchmarks"]:
         if run.get("error_occurred"):
             sys.exit(f"{run['name']}: {run['error_message']}")
-        if run.get("aggregate_name") == "median" or run["repetitions"] == 1:
+        if run["run_type"] == "iteration" or run["aggregate_name"] == "median":
             name = re.sub(r"/(real_time|manual_time|iterations:\d+)", "", run["run_name"])
-            runs[name] = run
-    return runs
+            runs[name].append(run)
+    # The library's own medians are of no use where there are the values.
+    return {name: [r for r in all if r["run_type"] == "iteration"] or all for name, all in runs.items()}
+
+
+def medians(report):
+    """The medians in a report by name, of every number on its own."""
+    result = {}
+    for name, runs in repetitions(report).items():
+        numbers = (key for key, value in runs[0].items() if isinstance(value, (int, float)))
+        result[name] = runs[0] | {key: statistics.median(run[key] for run in runs) for key in numbers}
+    return result
+
+
+def base_of(name, base):
+    """A base with a slash is one benchmark; else the contender of the same question and arguments."""
+    question, _, rest = name.partition("/")
+    arguments = rest.partition("/")[2]
+    return base if "/" in base else "/".join(filter(None, (question, base, arguments)))
+
+
+def rounded(time):
+    return f"{time:.3g}" if time < 100 else f"{time:.0f}"
 
 
 def main():
@@ -49,14 +72,12 @@ def main():
     print("| | ns |", " | ".join(also + [f"/ {base}" for base in bases]), "|")
     print("|---|" + "---|" * (1 + len(also) + len(bases)))
     for name in sorted(runs, key=in_order):
-        cells = [f"{time_of(runs[name]):.3g}" if time_of(runs[name]) < 100 else f"{time_of(runs[name]):.0f}"]
+        time = time_of(runs[name])
+        cells = [rounded(time)]
         cells += [f"{runs[name][key]:.3g}" if key in runs[name] else "" for key in also]
         for base in bases:
-            question, _, rest = name.partition("/")
-            arguments = rest.partition("/")[2]
-            # A base with a slash is one benchmark; else the contender of the same question and arguments.
-            other = base if "/" in base else "/".join(filter(None, (question, base, arguments)))
-            cells.append(f"{time_of(runs[name]) / time_of(runs[other]):.2f}" if other in runs else "")
+            other = runs.get(base_of(name, base))
+            cells.append(f"{time / time_of(other):.2f}" if other else "")
         print(f"| {name} |", " | ".join(cells), "|")
 
 

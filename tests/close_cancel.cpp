@@ -4,7 +4,6 @@
 #include "support/asio.hpp"
 #include "support/asio_connector.hpp"
 
-#include <array>
 #include <atomic>
 #include <boost/asio/cancellation_state.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -321,8 +320,8 @@ TEST(CloseCancel, Rule42ACloseMeetsConnectsThatAreOverTheirTime) {
                                   co_return Conn{ledger};
                               },
                               {.connect = {.timeout = 1ms}}};
-        std::array<Got, 4> got;
-        for (Got& each : got) pool.async_acquire(each.handler());
+        // Whose lease is given back at once: on a busy machine a connect may end before it is found to be late.
+        for (int i = 0; i != 4; ++i) pool.async_acquire([](boost::system::error_code, Lease const&) {});
         Runner const runner{io};
         std::this_thread::sleep_until(Clock::now() + 900us + std::chrono::microseconds{round * 5});
         EXPECT_TRUE(pool.close(patience));
