@@ -9,6 +9,9 @@ usage: sh cmake/setup.sh <mode>
   demo         install what is missing, build the examples (release) in build/demo,
                run the first one, then the query service on SQLite for five seconds
   test         install what is missing, build all tests (release) in build/test, run them
+  bench        install what is missing, other people's pools included, build the benchmarks in
+               build/bench, run them all (about ten minutes, on an idle machine) and write
+               build/bench/report/README.md with tables and pictures
   ci-packages  only install what .ci/run needs beyond that
   --help       this text
 
@@ -24,8 +27,10 @@ fail() {
 build_packages="g++ cmake ninja-build libboost1.81-dev"
 demo_packages="$build_packages libsqlite3-dev libpq-dev"
 test_packages="$build_packages libboost-context1.81-dev libgtest-dev libgmock-dev"
-ci_packages="$demo_packages $test_packages libbenchmark-dev clang-14 libclang-rt-14-dev
-    clang-format-14 clang-tidy-14 gnuplot-nox python3 spin valgrind qemu-user g++-aarch64-linux-gnu googletest"
+bench_packages="$build_packages libbenchmark-dev gnuplot-nox python3 valgrind
+    libconcurrentqueue-dev libpoco-dev libsoci-dev libtbb-dev"
+ci_packages="$demo_packages $test_packages $bench_packages clang-14 libclang-rt-14-dev
+    clang-format-14 clang-tidy-14 spin qemu-user g++-aarch64-linux-gnu googletest"
 
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 # Asio is heavy on the compiler: as many jobs as processors, no more.
@@ -105,6 +110,16 @@ run_tests() {
     ctest --test-dir "$root/build/test" --output-on-failure --no-tests=error -j "$jobs"
 }
 
+run_benchmarks() {
+    # shellcheck disable=SC2086
+    need $bench_packages
+    configure build/bench -DWEIR_BUILD_TESTS=OFF -DWEIR_BUILD_BENCH=ON -DWEIR_BUILD_EXAMPLES=OFF
+    echo "== building the benchmarks"
+    cmake --build "$root/build/bench" -j "$jobs"
+    echo "== running the benchmarks"
+    "$root/bench/report.py" "$root/build/bench/bench" "$root/build/bench/report"
+}
+
 [ $# -eq 1 ] || {
     usage >&2
     exit 2
@@ -112,6 +127,7 @@ run_tests() {
 case $1 in
     demo) demo ;;
     test) run_tests ;;
+    bench) run_benchmarks ;;
     ci-packages)
         # shellcheck disable=SC2086
         need $ci_packages

@@ -1,5 +1,7 @@
 // How many instructions an idle acquire and its return are; to be counted by bench/instructions.py, not timed.
 
+#include <boost/asio/bind_executor.hpp>
+#include <boost/asio/io_context.hpp>
 #include <chrono>
 #include <contenders/naive.hpp>
 #include <contenders/weir.hpp>
@@ -57,6 +59,36 @@ void instructions(benchmark::State& state) {
     shared.check(state, static_cast<std::uint64_t>(state.iterations() * count), 1);
 }
 
+/// As a handler of an io_context: served at once, or handed what the one before gives back when it has asked again.
+template <bool handed_over>
+struct Handler {
+    weir::Pool<Resource>& pool;
+    boost::asio::io_context& io;
+    std::int64_t& left;
+
+    void start() const { pool.async_acquire(boost::asio::bind_executor(io.get_executor(), *this)); }
+
+    void operator()(boost::system::error_code failed, weir::Lease<Resource> held) const {
+        if (failed || left-- <= 0) return;
+        held->use();
+        if (!handed_over) held.release();
+        start();
+    }
+};
+
+template <bool handed_over>
+void async_instructions(benchmark::State& state) {
+    boost::asio::io_context io;
+    bench::Shared<bench::Weir<Resource>> shared{boost::asio::any_io_executor{io.get_executor()}, 1};
+    auto const count = state.range(0);
+    for (auto _ : state) {
+        std::int64_t left = count;
+        Handler<handed_over>{shared.pool().get(), io, left}.start();
+        io.run();
+    }
+    shared.check(state, static_cast<std::uint64_t>(state.iterations() * count), 1);
+}
+
 // One iteration each: the difference between the two is what so many pairs more cost, and nothing else.
 void counts(benchmark::internal::Benchmark* benchmark) {
     benchmark->ArgName("pairs")->Arg(10'000)->Arg(110'000)->Iterations(1);
@@ -68,6 +100,8 @@ BENCHMARK(instructions<bench::Weir<Resource, weir::TaggedStack>>)
     ->Apply(counts);
 BENCHMARK(instructions<WithSettingsAndUpkeep>)->Name("instructions/weir_settings_upkeep")->Apply(counts);
 BENCHMARK(instructions<WithASetting>)->Name("instructions/weir_settings_upkeep_setting")->Apply(counts);
+BENCHMARK(async_instructions<false>)->Name("instructions/weir_async")->Apply(counts);
+BENCHMARK(async_instructions<true>)->Name("instructions/weir_async_handoff")->Apply(counts);
 BENCHMARK(instructions<bench::Naive<Resource>>)->Name("instructions/naive")->Apply(counts);
 
 }  // namespace

@@ -89,8 +89,8 @@ public:
     /// - Errc::too_many_waiters: `max_waiters` others wait already;
     /// - Errc::shed: the waiting policy sheds load (`Codel`);
     /// and what the connector threw, or the error it returned, when the connect that was started for this call failed.
-    Lease<Conn> acquire() { return acquire_as({}); }
-    Lease<Conn> acquire(Setting const& setting) { return acquire_as(wish(setting)); }
+    [[gnu::always_inline]] Lease<Conn> acquire() { return acquire_as({}); }
+    [[gnu::always_inline]] Lease<Conn> acquire(Setting const& setting) { return acquire_as(wish(setting)); }
 
     /// Lends an idle one, or says `Errc::exhausted`. Never waits, never connects on this thread; when there is room it
     /// has one opened in the background, so that a later try can succeed.
@@ -261,7 +261,7 @@ private:
     }
 
     // The fast paths are small enough to be compiled into their callers, the slow ones stay where they are.
-    Lease<Conn> acquire_as(detail::Wish wish) {
+    [[gnu::always_inline]] Lease<Conn> acquire_as(detail::Wish wish) {
         auto* const slot = core_->take(wish, detail::Where::here);
         return detail::LeaseMaker::make(slot ? *slot : acquire_slowly(wish));
     }

@@ -43,7 +43,9 @@ public:
         return core;
     }
 
-    using Base::Base;
+    Core(Executor executor, std::unique_ptr<Supply<Conn>> supply, Options options)
+        : Base{supply->recycles == Shape::none ? static_cast<Home<Conn>&>(*this) : recycler_, std::move(executor),
+               std::move(supply), std::move(options)} {}
 
     // ---- Acquiring -------------------------------------------------------------------------------------------------
 
@@ -201,10 +203,7 @@ public:
 
     void release(Resource& slot) noexcept override {
         end_lease(slot);
-        if (!this->recycles_) [[likely]]
-            this->give_back(slot);
-        else
-            this->recycle(slot);
+        this->give_back(slot);
     }
 
     void discard(Resource& slot) noexcept override {
@@ -264,6 +263,28 @@ public:
     PoolExecutor<Executor> const& executor() const noexcept { return this->executor_; }
 
 private:
+    /// Where leases give back whose resources are to be recycled: apart, so that nobody else is asked.
+    class Recycler final : public Home<Conn> {
+    public:
+        explicit Recycler(Core& core) noexcept : core_{core} {}
+
+        void drop(Resource& slot) noexcept override {
+            if (P::Drop::discards(slot.uncaught_when_lent))
+                discard(slot);
+            else
+                release(slot);
+        }
+        void release(Resource& slot) noexcept override {
+            core_.end_lease(slot);
+            core_.recycle(slot);
+        }
+        void discard(Resource& slot) noexcept override { core_.discard(slot); }
+        void detached(Resource& slot) noexcept override { core_.detached(slot); }
+
+    private:
+        Core& core_;
+    };
+
     /// Whether the pool itself has called what runs here.
     bool is_inside() const { return Inside::of(identity()) || this->arbiter_.runs_a_task_here(); }
 
@@ -369,6 +390,7 @@ private:
         });
     }
 
+    Recycler recycler_{*this};
     Vigil vigil_;
 };
 

@@ -47,10 +47,17 @@ public:
 
     /// Takes the slot that was parked last; nullptr when there is none.
     SlotBase* pop() noexcept {
+        SlotBase* slot = nullptr;
+        return try_pop(slot) ? slot : pop_anew();
+    }
+
+    /// The same, if it is known to lie in front: false, and nothing done, when it does not, or it is not known.
+    bool try_pop(SlotBase*& slot) noexcept {
         Word const guess = guess_.load(std::memory_order_relaxed);
         Word seen = guess;
-        if (!holds_slot(guess) || !exchange(seen, empty)) return pop_anew();
-        return taken_from_front(guess);
+        if (!holds_slot(guess) || !exchange(seen, empty)) return false;
+        slot = taken_from_front(guess);
+        return true;
     }
 
     std::size_t size() const noexcept { return (front() ? 1 : 0) + store_.size(); }
@@ -146,7 +153,7 @@ private:
     // What lay in front.
     SlotBase* push_behind(Word seen) noexcept { return holds_slot(seen) ? store_.push(at(seen)) : nullptr; }
 
-    [[gnu::noinline]] SlotBase* pop_anew() noexcept {
+    SlotBase* pop_anew() noexcept {
         if (SlotBase* const slot = take_front()) return taken_from_front(word(*slot));
         return store_.pop();
     }

@@ -31,6 +31,8 @@ public:
         return slot;
     }
 
+    bool try_pop(SlotBase*& slot) noexcept { return (slot = pop()) != nullptr; }
+
     std::size_t size() const noexcept {
         std::lock_guard const lock{mutex_};
         return slots_.size;

@@ -27,10 +27,8 @@ public:
     using typename Base::time_point;
     using Shape = typename Supply<Conn>::Shape;
 
-    Operations(Executor executor, std::unique_ptr<Supply<Conn>> supply, Options options)
-        : Base{std::move(executor), std::move(options)},
-          recycles_{supply->recycles != Shape::none},
-          supply_{std::move(supply)} {}
+    Operations(Home<Conn>& home, Executor executor, std::unique_ptr<Supply<Conn>> supply, Options options)
+        : Base{home, std::move(executor), std::move(options)}, supply_{std::move(supply)} {}
 
 protected:
     using Base::arbiter_;
@@ -169,7 +167,6 @@ protected:
         if (traced) traced();
     }
 
-    bool const recycles_;  // what every return asks
     std::unique_ptr<Supply<Conn>> const supply_;
 
 private:

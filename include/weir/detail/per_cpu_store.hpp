@@ -32,8 +32,10 @@ public:
     bool try_push(SlotBase& slot) noexcept { return stores_.here().try_push(slot); }
 
     SlotBase* pop() noexcept {
-        SlotBase* const slot = stores_.here().pop();
-        return slot ? slot : search();
+        SlotBase* slot = nullptr;
+        if (stores_.here().try_pop(slot)) [[likely]]
+            return slot;
+        return pop_slowly();
     }
 
     std::chrono::steady_clock::rep top_stamp() const noexcept {
@@ -82,7 +84,9 @@ public:
     }
 
 private:
-    [[gnu::noinline]] SlotBase* search() noexcept {
+    // A function of its own spares who need not call it a stack frame.
+    [[gnu::noinline]] SlotBase* pop_slowly() noexcept {
+        if (SlotBase* const slot = stores_.here().pop()) return slot;
         remember_cpu();
         auto const cpu = stores_.cpu();
         for (unsigned i = 0; i < stores_.size(); ++i)

@@ -61,8 +61,9 @@ public:
     }
 
 protected:
-    Runner(Executor executor, Options options)
-        : options_{std::move(options)}, arbiter_{*this, options_}, executor_{std::move(executor)} {}
+    /// `home` is where leases give back.
+    Runner(Home<Conn>& home, Executor executor, Options options)
+        : options_{std::move(options)}, arbiter_{home, options_}, executor_{std::move(executor)} {}
     ~Runner() {
         if (alarm_) alarm_->stop();
         workers_->stop();
@@ -114,7 +115,7 @@ protected:
     bool submit(Resource& slot) noexcept {
         auto const run = [](void* argument) noexcept {
             auto& given = static_cast<Resource&>(*static_cast<SlotBase*>(argument));
-            auto const self = static_cast<Runner&>(*given.home).shared_from_this();
+            auto const self = std::static_pointer_cast<Runner>(given.keep);
             self->arbiter_.hold(Holder::thread);
             Orders orders;
             (static_cast<Self&>(*self).*Do)(given, orders);
