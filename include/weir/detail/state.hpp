@@ -56,8 +56,8 @@ protected:
           idle_{options.idle},
           patience_{patience_of(options.wait)},
           timeout_{options.connect.timeout},
-          ledger_{bounded(options.size.limits()), options.connect.max_concurrent},
           clock_{options.idle.expires_after(), options.upkeep.rules()},
+          ledger_{bounded(options.size.limits()), options.connect.max_concurrent},
           retry_{retry_of(options.connect)},
           overload_{overload_of(options.wait)} {}
     ~State() = default;
@@ -99,18 +99,21 @@ protected:
                     SlotBase, boost::intrusive::member_hook<SlotBase, SlotBase::InFlightHook, &SlotBase::in_flight>,
                     boost::intrusive::constant_time_size<false>>>;
 
-    // Read by the fast paths, hence first; the store's head is on a line of its own.
+    // Read by the fast paths, and apart from all that is written under the mutex. What the store's threads fight over is
+    // by itself, see there.
     typename BucketsOf<typename P::Store, P::Settings::buckets>::type store_;
     Home<Conn>& home_;
     typename P::Idle const idle_;
     std::chrono::steady_clock::duration const patience_;
     std::chrono::steady_clock::duration const timeout_;
+    AgeClock<typename P::Clock> clock_;  // all but two words of it guarded by the mutex
+    std::atomic<bool> closed_{false};    // written under the mutex
 
-    mutable std::mutex mutex_;  // protects all below; no user code runs under it but the pure functions of policies
+    // Protects all below; no user code runs under it but the pure functions of policies.
+    alignas(interference_size) mutable std::mutex mutex_;
     Ledger ledger_;
     Late<P, WaitQueue<>> queue_;
     Arena<SlotType> arena_;
-    AgeClock<typename P::Clock> clock_;
     Late<P, Retry<>> retry_;
     Random random_ = Random::seeded();
     Late<P, Overload<>> overload_;
@@ -127,10 +130,9 @@ protected:
     time_point alarm_at_ = time_point::max();
     std::optional<ConnectFailure> last_failure_{};
     std::weak_ptr<void> self_;
-    std::condition_variable news_;     // for threads that wait for the end of a close, for room, or for idle ones:
-    std::size_t listeners_ = 0;        // so many
-    std::atomic<bool> closed_{false};  // also read without the mutex
-    bool ended_ = false;               // nothing is open, and nothing holds that back any more
+    std::condition_variable news_;  // for threads that wait for the end of a close, for room, or for idle ones:
+    std::size_t listeners_ = 0;     // so many
+    bool ended_ = false;            // nothing is open, and nothing holds that back any more
     time_point closed_at_{};
     Chain last_idle_;         // what was idle when the close began, until those who waited are told
     std::size_t sealed_ = 0;  // those that were idle when the close began, and are not closed yet
