@@ -58,13 +58,9 @@ template <class T, class Else>
 class PlacedAllocator {
 public:
     using value_type = T;
-    template <class U>
-    struct rebind {
-        using other = PlacedAllocator<U, Else>;
-    };
 
     PlacedAllocator(PlacedMemory& place, Else const& other) noexcept : place_{&place}, other_{other} {}
-    template <class U>
+    template <class U>  // NOLINTNEXTLINE(google-explicit-constructor): allocators convert
     PlacedAllocator(PlacedAllocator<U, Else> const& from) noexcept : place_{from.place_}, other_{from.other_} {}
 
     T* allocate(std::size_t count) {
