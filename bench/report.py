@@ -18,6 +18,7 @@ import shutil
 import subprocess
 import sys
 
+import compile_time
 import instructions
 import plot_overload
 from ratios import ALSO, base_of, in_order, medians, repetitions, rounded, time_of
@@ -185,6 +186,9 @@ def main():
         if drawn(question, report, options.output / f"{question}.svg"):
             page += [f"![{question}]({question}.svg)", ""]
         page += [table(question, report), ""]
+    print("== compile time", flush=True)
+    include = pathlib.Path(__file__).parent.parent / "include"
+    page += ["## compile time", "", compile_time.table(include), ""]
     (options.output / "README.md").write_text("\n".join(page))
     print(f"== see {options.output / 'README.md'}")
 

@@ -49,6 +49,21 @@ private:
     alignas(64) weir::detail::Word128 word_{{}};
 };
 
+/// What an acquire and a return would cost if only who is about to wait had to fence: an `xchg` and a plain store.
+class ExchangeAndStore {
+public:
+    void pair() noexcept {
+        changes_ += word_.exchange(1) == 0 ? 2 : 0;
+        word_.store(0, std::memory_order_release);
+    }
+
+    std::uint64_t changes() const noexcept { return changes_; }
+
+private:
+    alignas(64) std::atomic<std::uint64_t> word_{0};
+    std::uint64_t changes_ = 0;
+};
+
 /// Two bare `xchg` of a pointer's size.
 class TwoExchanges {
 public:

@@ -3,7 +3,13 @@
 #include <contenders/floors.hpp>
 #include <contenders/naive.hpp>
 #include <contenders/weir.hpp>
+#include <thread>
 #include <work.hpp>
+#if defined(__linux__)
+#include <linux/membarrier.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 
 namespace {
 
@@ -15,6 +21,20 @@ void floor(benchmark::State& state) {
     for (auto _ : state) floor.pair();
     if (floor.changes() != 2 * static_cast<std::uint64_t>(state.iterations())) state.SkipWithError("lost a change");
 }
+
+#if defined(__linux__)
+// And what who is about to wait would pay for it: every running thread of the process is made to fence.
+void membarrier(benchmark::State& state) {
+    if (syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) != 0)
+        return state.SkipWithError("the kernel has no membarrier");
+    std::jthread const busy{[](std::stop_token const& stop) {
+        while (!stop.stop_requested()) benchmark::ClobberMemory();
+    }};
+    for (auto _ : state)
+        if (syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) != 0) state.SkipWithError("it failed");
+}
+BENCHMARK(membarrier)->Name("floor/membarrier");
+#endif
 
 // Only the pointer is looked at: all contenders lend the latest returned first, so it is always the same.
 template <class Pool>
@@ -34,6 +54,7 @@ void sync(benchmark::State& state) {
 
 using bench::Resource;
 BENCHMARK(floor<bench::TwoExchanges>)->Name("floor/two_xchg");
+BENCHMARK(floor<bench::ExchangeAndStore>)->Name("floor/xchg_and_store");
 BENCHMARK(floor<bench::TwoCas16>)->Name("floor/two_cmpxchg16b");
 BENCHMARK(floor<bench::TwoCas16WithLoads>)->Name("floor/two_cmpxchg16b_and_loads");
 BENCHMARK(sync<bench::Weir<Resource>>)->Name("sync/weir");
