@@ -137,10 +137,17 @@ private:
 #if defined(WEIR_BENCH_POCO)
 template <class T>
 class PocoPool {
+    struct Factory : Poco::PoolableObjectFactory<T, T*> {
+        explicit Factory(std::function<T*()> make) : make_{std::move(make)} {}
+        T* createObject() { return make_(); }
+        std::function<T*()> make_;
+    };
+    using Pool = Poco::ObjectPool<T, T*, Factory>;
+
 public:
     struct GiveBack {
         void operator()(T* item) const { pool->returnObject(item); }
-        typename PocoPool::Pool* pool;
+        Pool* pool;
     };
     using Held = std::unique_ptr<T, GiveBack>;
 
@@ -154,13 +161,6 @@ public:
     Held acquire() { return {pool_.borrowObject(std::numeric_limits<int>::max()), {&pool_}}; }
 
 private:
-    struct Factory : Poco::PoolableObjectFactory<T, T*> {
-        explicit Factory(std::function<T*()> make) : make_{std::move(make)} {}
-        T* createObject() { return make_(); }
-        std::function<T*()> make_;
-    };
-    using Pool = Poco::ObjectPool<T, T*, Factory>;
-
     Pool pool_;
 };
 #endif
