@@ -15,7 +15,10 @@ import sys
 
 # The time that counts, the first that there is: see README.md.
 TIMES = ("wall_ns", "cpu_time")
-ALSO = ("p50_us", "p99_us", "p999_us", "max_us", "fairness", "opened", "goodput_pct", "refused_pct")
+ALSO = (
+    *("p50_us", "p99_us", "p999_us", "max_us", "fairness", "return_us", "opened", "goodput_pct", "refused_pct"),
+    *("applied_pct", "reset_pct", "sweeps_per_s", "bytes_pool", "bytes_idle", "bytes_waiting"),
+)
 NANOSECONDS = {"ns": 1, "us": 1e3, "ms": 1e6, "s": 1e9}
 
 
