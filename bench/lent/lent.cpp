@@ -38,7 +38,7 @@ void lent(benchmark::State& state) {
     }
     // All threads have left the loop when the first does.
     if (!first) return;
-    wall.report(state);
+    if (state.threads() > 1) wall.report(state);
     auto const uses = static_cast<std::uint64_t>(state.iterations() * state.threads()) + rest.size();
     rest.clear();
     shared->check(state, uses, resources);

@@ -197,7 +197,7 @@ void settings(benchmark::State& state, Wanted const& wanted) {
     if (wrong > 0) state.SkipWithError("a resource did not have the setting that was asked for");
     // All threads have left the loop when the first does.
     if (!first) return;
-    wall.report(state);
+    if (state.threads() > 1) wall.report(state);
     auto const after = shared->pool().hooks();
     auto const pairs = static_cast<std::uint64_t>(state.iterations() * state.threads());
     auto const pct = [&](std::uint64_t hooks) { return 100 * static_cast<double>(hooks) / static_cast<double>(pairs); };

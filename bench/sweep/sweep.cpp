@@ -130,7 +130,7 @@ void sweep(benchmark::State& state, bool swept) {
         auto held = acquire();
         held->use();
     }
-    wall.report(state);
+    if (swept) wall.report(state);
     if (swept) {
         auto const sweeps = static_cast<double>(sweeper->sweeps() - before);
         state.counters["sweeps_per_s"] = sweeps / wall.seconds_since_start();
