@@ -18,7 +18,7 @@ set(layers
     "stores:     detail/age_clock.hpp detail/retry.hpp detail/random.hpp"
     "lease:      lease.hpp"
     "parts:      detail/slot.hpp detail/waiter.hpp detail/sync_waiter.hpp detail/spin.hpp detail/task.hpp detail/awaitable_task.hpp detail/workers.hpp detail/deadline.hpp"
-    "parts:      detail/answer.hpp detail/overload.hpp detail/job.hpp detail/word128.hpp detail/failure.hpp detail/inside.hpp detail/placed_allocator.hpp"
+    "parts:      detail/answer.hpp detail/overload.hpp detail/job.hpp detail/word128.hpp detail/failure.hpp detail/inside.hpp detail/placed_allocator.hpp detail/recycler.hpp"
     "vocabulary: fwd.hpp connector.hpp lifetime.hpp error.hpp stats.hpp"
     "policy:     policy/*.hpp"
     "base:       detail/config.hpp"

@@ -198,6 +198,38 @@ TEST_F(Costs, Rule51AnyOtherKindOfIdleHitNeitherAllocatesNorLocks) {
     expect_drained(pool, connector);
 }
 
+struct SetConn {
+    int setting = 0;
+};
+struct SetConnector {
+    SetConn connect() const { return {}; }
+    void apply(SetConn& conn, int setting) const { conn.setting = setting; }
+    void reset(SetConn& conn) const { conn.setting = 0; }
+};
+
+// rule 1, rule 51: also of one that shares its bucket with others, and those keep their order.
+TEST_F(Costs, Rule51AHitBelowAnotherSettingNeitherAllocatesNorLocks) {
+    Pool<SetConn, SettingBuckets<int, 1>> pool{SetConnector{}, {.size = {.high = 3}}};
+    {
+        auto const one = pool.acquire(1);
+        auto const two = pool.acquire(2);
+        auto const three = pool.acquire(3);
+    }
+    auto const applied = pool.stats().settings_applied;
+    bool suits = true;
+    auto const cost = cost_of([&] {
+        for (int i = 0; i != 99; ++i) {
+            int const wanted = 1 + i % 3;
+            auto const lease = pool.acquire(wanted);
+            suits &= lease->setting == wanted;
+        }
+    });
+    EXPECT_TRUE(suits);
+    EXPECT_EQ(cost.locks, 0u);
+    EXPECT_EQ(pool.stats().settings_applied, applied);
+    EXPECT_EQ(pool.stats().open, 3u);
+}
+
 // rule 51
 TEST_F(Costs, Rule51AReturnOnAnotherThreadNeitherAllocatesNorLocks) {
     FakePool<> pool{connector.only_connect(), {.size = {.high = 4}}};

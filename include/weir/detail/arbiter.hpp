@@ -55,6 +55,13 @@ public:
     /// and the core, may be gone.
     SlotBase* park(SlotBase& slot) noexcept { return stamp(slot) ? this->store_.push(slot) : &slot; }
 
+    /// The same for one that was taken and not lent: it has been idle all the time.
+    SlotBase* park_unused(SlotBase& slot) noexcept {
+        SlotBase* const refused = this->store_.push(slot);
+        if (refused == &slot) slot.in_place = true;
+        return refused;
+    }
+
     /// Where there is upkeep: a lease is watched from here,
     void begin_lease(SlotBase& slot) const noexcept { this->clock_.begin_lease(slot); }
 

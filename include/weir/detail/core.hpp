@@ -7,6 +7,7 @@
 #include <vector>
 #include <weir/detail/deadline.hpp>
 #include <weir/detail/operations.hpp>
+#include <weir/detail/recycler.hpp>
 #include <weir/detail/sync_waiter.hpp>
 #include <weir/lease.hpp>
 
@@ -51,11 +52,11 @@ public:
 
     /// An idle one, or nullptr. One that is over its time is closed `stale`.
     Slot<Conn>* take(Wish wish, Where stale) noexcept {
-        SlotBase* const slot = this->arbiter_.pop(wish);
+        SlotBase* slot = this->arbiter_.pop(wish);
         if (!slot) return nullptr;
         if (this->arbiter_.is_fresh(*slot) && this->arbiter_.suits(*slot, wish)) [[likely]]
             this->arbiter_.lend(*slot);
-        else if (!accept_stale(*slot, wish, stale))
+        else if (!(slot = take_another(*slot, wish, stale)))
             return nullptr;
         return &begin_lease(*slot, {});
     }
@@ -194,12 +195,7 @@ public:
 
     // ---- Returning: from any thread, and also after the handle has gone. -------------------------------------------
 
-    void drop(Resource& slot) noexcept override {
-        if (P::Drop::discards(slot.uncaught_when_lent))
-            discard(slot);
-        else
-            release(slot);
-    }
+    void drop(Resource& slot) noexcept override { discards(slot) ? discard(slot) : release(slot); }
 
     void release(Resource& slot) noexcept override {
         end_lease(slot);
@@ -263,36 +259,39 @@ public:
     PoolExecutor<Executor> const& executor() const noexcept { return this->executor_; }
 
 private:
-    /// Where leases give back whose resources are to be recycled: apart, so that nobody else is asked.
-    class Recycler final : public Home<Conn> {
-    public:
-        explicit Recycler(Core& core) noexcept : core_{core} {}
-
-        void drop(Resource& slot) noexcept override {
-            if (P::Drop::discards(slot.uncaught_when_lent))
-                discard(slot);
-            else
-                release(slot);
-        }
-        void release(Resource& slot) noexcept override {
-            core_.end_lease(slot);
-            core_.recycle(slot);
-        }
-        void discard(Resource& slot) noexcept override { core_.discard(slot); }
-        void detached(Resource& slot) noexcept override { core_.detached(slot); }
-
-    private:
-        Core& core_;
-    };
-
     /// Whether the pool itself has called what runs here.
     bool is_inside() const { return Inside::of(identity()) || this->arbiter_.runs_a_task_here(); }
 
-    [[gnu::noinline]] bool accept_stale(SlotBase& slot, Wish wish, Where where) noexcept {
+    /// For when the first may be over its time, or has another setting of the same bucket: that one all the same, one
+    /// that lies below it, or nullptr.
+    [[gnu::noinline]] SlotBase* take_another(SlotBase& first, Wish wish, Where where) noexcept {
+        if constexpr (P::has_settings && StoreOf<typename P::Store>::type::is_stack)
+            if (this->arbiter_.is_fresh(first)) return take_below(first, wish);
         Orders orders;
-        bool const lent = this->arbiter_.accept_stale(slot, wish, orders);
+        bool const lent = this->arbiter_.accept_stale(first, wish, orders);
         this->carry_out(orders, where);
-        return lent;
+        return lent ? &first : nullptr;
+    }
+
+    /// Without the mutex as long as those passed over are few. Meanwhile they are idle and cannot be seen; who looks for
+    /// them in vain and waits is served when they are put back, as by any return.
+    SlotBase* take_below(SlotBase& first, Wish wish) noexcept {
+        constexpr std::size_t few = 4;
+        Chain passed;
+        SlotBase* slot = &first;
+        while (slot && this->arbiter_.is_fresh(*slot) && !this->arbiter_.suits(*slot, wish) && passed.size < few) {
+            passed.push(*slot);
+            slot = this->arbiter_.pop(wish);
+        }
+        if (slot && this->arbiter_.is_fresh(*slot) && this->arbiter_.suits(*slot, wish))
+            this->arbiter_.lend(*slot);
+        else if (slot)
+            passed.push(*std::exchange(slot, nullptr));
+        while (SlotBase* const other = passed.pop()) {
+            SlotBase* const refused = this->arbiter_.park_unused(*other);
+            if (refused) this->come_back(*refused, Where::here);
+        }
+        return slot;
     }
 
     Answer ask(Waiter& waiter, Manner manner, Where where, Vigil* vigil = nullptr) {
@@ -381,6 +380,8 @@ private:
             return {};
     }
 
+    static bool discards(Resource const& slot) noexcept { return P::Drop::discards(slot.uncaught_when_lent); }
+
     void end_lease(Resource& slot) noexcept {
         bool const overdue = P::has_upkeep && this->arbiter_.end_lease(slot);
         this->observe([&](auto& observer) {
@@ -390,7 +391,9 @@ private:
         });
     }
 
-    Recycler recycler_{*this};
+    friend class Recycler<Conn, Core>;
+
+    Recycler<Conn, Core> recycler_{*this};
     Vigil vigil_;
 };
 

@@ -27,6 +27,8 @@ namespace weir::detail {
 template <class Store>
 class FrontedStore {
 public:
+    static constexpr bool is_stack = true;
+
     /// Parks `slot` to be lent next. What is refused because the gate is shut: that slot, or the one before it.
     SlotBase* push(SlotBase& slot) noexcept {
         // The guess is written before the exchange: after it, the core may be gone.

@@ -15,6 +15,8 @@ enum class Order { lifo, fifo };
 template <Order order>
 class LockedStore {
 public:
+    static constexpr bool is_stack = order == Order::lifo;
+
     SlotBase* push(SlotBase& slot) noexcept {
         std::lock_guard const lock{mutex_};
         if (shut_) return &slot;

@@ -25,6 +25,8 @@ class PerCpuStore : public StoreGroup<CpuArray<Store>> {
     using Group::stores_;
 
 public:
+    static constexpr bool is_stack = Store::is_stack;
+
     PerCpuStore() : Group{cpu_parts()} {}
 
     SlotBase* push(SlotBase& slot) noexcept { return stores_.here().push(slot); }

@@ -30,6 +30,9 @@ namespace weir::detail {
 /// them under its mutex.
 class TaggedStackStore {
 public:
+    /// Whether what is pushed is popped next.
+    static constexpr bool is_stack = true;
+
     explicit TaggedStackStore(std::uint64_t first_tag = 0) noexcept
         : head_{Word128::Value{0, first_tag << tag_shift}} {}
 

@@ -51,10 +51,11 @@ struct SettingBuckets {
     using Setting = S;
     static constexpr std::size_t buckets = N;
 
-    /// 1 to N. The hash is mixed: that of a number is often the number itself.
+    /// 1 to N. The hash, which of a number is often the number itself, is multiplied by 2^64 over the golden ratio, whose
+    /// upper half spreads those in a row evenly (Knuth, The Art of Computer Programming, 6.4).
     static std::size_t bucket_of(S const& setting) {
         auto const hash = static_cast<unsigned long long>(std::hash<S>{}(setting));
-        return 1 + static_cast<std::size_t>((hash * 0x9E3779B97F4A7C15U) >> 32) % N;
+        return 1 + static_cast<std::size_t>((((hash * 0x9E3779B97F4A7C15U) >> 32) * N) >> 32);
     }
 };
 
