@@ -130,8 +130,8 @@ void sweep(benchmark::State& state, bool swept) {
         auto held = acquire();
         held->use();
     }
-    if (swept) wall.report(state);
     if (swept) {
+        wall.report(state);
         auto const sweeps = static_cast<double>(sweeper->sweeps() - before);
         state.counters["sweeps_per_s"] = sweeps / wall.seconds_since_start();
         sweeper.reset();
@@ -146,9 +146,13 @@ void sweep(benchmark::State& state, bool swept) {
 
 template <class Pool>
 void both(std::string const& name) {
+    // A fixed number of pairs: where one waits for the sweeper, a search for one ends before there is a tail to see.
+    constexpr benchmark::IterationCount pairs = 500'000;
     for (bool const swept : {false, true}) {
         auto const run = [swept](benchmark::State& state) { sweep<Pool>(state, swept); };
-        benchmark::RegisterBenchmark(("sweep/" + name + (swept ? "/swept" : "/still")).c_str(), run)->UseRealTime();
+        benchmark::RegisterBenchmark(("sweep/" + name + (swept ? "/swept" : "/still")).c_str(), run)
+            ->UseRealTime()
+            ->Iterations(pairs);
     }
 }
 

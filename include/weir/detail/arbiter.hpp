@@ -228,6 +228,7 @@ public:
         this->closed_at_ = std::chrono::steady_clock::now();
         this->last_idle_ = this->store_.seal();
         ++this->at_work_;  // until the caller has carried out `close`
+        this->news_.notify_all();
         return true;
     }
 

@@ -76,7 +76,8 @@ private:
         settle_gate(orders);
         tell_of_room(orders);
         settle_end(orders);
-        if (this->listeners_ > 0) this->news_.notify_all();
+        // Who waits for the end of a close is not woken by every resource that goes.
+        if (this->listeners_ > 0 && (!closed_ || is_over())) this->news_.notify_all();
         time_point first = earlier(queue_.next_deadline(), clock_.next_round());
         if (!this->in_flight_.empty()) first = earlier(first, this->in_flight_.front().deadline);
         if (P::sheds && queue_.waiting() > 0) first = earlier(first, this->overload_.next());
