@@ -2,7 +2,9 @@
 
 #include "support/slots.hpp"
 
+#include <cstddef>
 #include <gtest/gtest.h>
+#include <random>
 #include <weir/detail/fronted_store.hpp>
 #include <weir/detail/tagged_stack.hpp>
 
@@ -59,6 +61,50 @@ TEST(FrontedStore, Rule4IsInOrderHoweverManyAreHeld) {
     }
     EXPECT_EQ(store.size(), 6u);
     EXPECT_EQ(drain(store), (Ids{6, 5, 4, 3, 2, 1}));
+}
+
+// rule 4: one thread never sees another order than a stack's, whatever was taken from where meanwhile.
+TEST(FrontedStore, Rule4IsAStackThroughEverything) {
+    FrontedStore<TaggedStackStore> store;
+    Slots<12> slots;
+    Ids stack;  // the latest last
+    Ids out{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12};
+    std::minstd_rand random{1};
+    auto const taken = [&](SlotBase const* slot, std::size_t at) {
+        ASSERT_TRUE(slot);
+        EXPECT_EQ(slot->id, stack[at]);
+        stack.erase(stack.begin() + static_cast<std::ptrdiff_t>(at));
+        out.push_back(slot->id);
+    };
+    for (int i = 0; i != 20'000; ++i) {
+        auto const what = random() % 16;
+        if (what < 6 && !out.empty()) {
+            EXPECT_EQ(store.push(slots[out.back()]), nullptr);
+            stack.push_back(out.back());
+            out.pop_back();
+        } else if (what < 11) {
+            SlotBase* const slot = store.pop();
+            ASSERT_EQ(slot == nullptr, stack.empty());
+            if (slot) taken(slot, stack.size() - 1);
+        } else if (what == 11 && !stack.empty()) {
+            taken(store.take_coldest(1, all).pop(), 0);
+        } else if (what == 12 && !stack.empty()) {
+            std::size_t const at = random() % stack.size();
+            auto const id = stack[at];
+            taken(store.take_first([&](SlotBase const& slot) { return slot.id == id; }), at);
+        } else if (what == 13 && !out.empty()) {
+            store.put_first(slots[out.back()]);
+            stack.push_back(out.back());
+            out.pop_back();
+        } else if (what == 14) {
+            store.restore(store.pop_all());
+        } else if (what == 15) {
+            EXPECT_EQ(store.shut_if_empty(), stack.empty());
+            store.open();
+        }
+        ASSERT_EQ(store.size(), stack.size());
+    }
+    EXPECT_EQ(ids(store.seal()), (Ids{stack.rbegin(), stack.rend()}));
 }
 
 // rule 38
