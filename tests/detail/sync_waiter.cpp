@@ -138,10 +138,10 @@ TEST(Vigil, IsKeptOnlyByTheNextInLine) {
 }
 
 TEST(Vigil, SeesASignEvenWhenItsTimeIsUp) {
-    EXPECT_TRUE(Vigil::watch(time_point{}, [] { return true; }));
-    EXPECT_FALSE(Vigil::watch(time_point{}, [] { return false; }));
+    EXPECT_TRUE(Vigil::watch(time_point{}, Vigil::slow, [] { return true; }));
+    EXPECT_FALSE(Vigil::watch(time_point{}, Vigil::slow, [] { return false; }));
     int looks = 0;
-    EXPECT_TRUE(Vigil::watch(for_ever, [&] { return ++looks == 100; }));
+    EXPECT_TRUE(Vigil::watch(for_ever, Vigil::quick, [&] { return ++looks == 100; }));
 }
 
 }  // namespace

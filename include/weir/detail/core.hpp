@@ -321,7 +321,7 @@ private:
     /// has been parked. Sooner over when somebody joins the line.
     bool linger(time_point deadline, Vigil& vigil) noexcept {
         bool const alone = Vigil::watch(earlier(deadline, std::chrono::steady_clock::now() + Vigil::at_the_door),
-                                        [this] { return !this->arbiter_.is_quiet(); });
+                                        Vigil::slow, [this] { return !this->arbiter_.is_quiet(); });
         bool const parked = alone && !this->arbiter_.would_refuse();
         if (parked) vigil.ended(true);
         return parked;
