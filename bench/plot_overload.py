@@ -2,7 +2,7 @@
 """Goodput and waits by load, as a picture, from one run of bench_overload; gnuplot draws it.
 
     bench_overload --benchmark_repetitions=5 --benchmark_report_aggregates_only=true --benchmark_format=json |
-        bench/plot_overload.py bench/overload/overload.svg
+        bench/plot_overload.py overload.svg
 """
 
 import collections

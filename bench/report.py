@@ -47,6 +47,7 @@ STYLE = """
 set terminal svg size 760,380 background rgb 'white' font 'sans-serif,12'
 set logscale y
 set grid ytics
+set yrange [1:*]
 set ylabel 'ns'
 """
 
@@ -87,7 +88,8 @@ def draw_bars(runs, names, title, output):
     bars = sorted((time_of(run), name.split("/")[1]) for name, run in runs.items() if re.search(names, name))
     if not bars:
         return False
-    rows = "\n".join(f"{quoted(contender.replace('_', ' '))} {time} {1 if is_ours(contender) else 2}"
+    # In data, unlike elsewhere, only double quotes hold words together.
+    rows = "\n".join(f"{json.dumps(contender.replace('_', ' '))} {time} {1 if is_ours(contender) else 2}"
                      for time, contender in bars)
     gnuplot("\n".join([STYLE, f"set output {quoted(output)}", f"set title {quoted(title)}", "set style fill solid",
                        "set boxwidth 0.7", "set xtics rotate by -30", "unset key", f"set xrange [-1:{len(bars)}]",
