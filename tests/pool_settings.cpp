@@ -1,9 +1,11 @@
 // Session state: who has it, who wants it, and what it costs to change it.
 
+#include "support/cpus.hpp"
 #include "support/fake_pool.hpp"
 #include "support/ownership.hpp"
 #include "support/waiters.hpp"
 
+#include <algorithm>
 #include <atomic>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/bind_executor.hpp>
@@ -18,6 +20,8 @@
 #include <mutex>
 #include <string>
 #include <thread>
+#include <type_traits>
+#include <utility>
 #include <vector>
 #include <weir/testing/manual_clock.hpp>
 
@@ -153,6 +157,34 @@ TYPED_TEST(PoolSettings, Rule2WithASettingItsOwnThenAnUntaggedThenANewThenAnothe
     EXPECT_EQ(other->id(), 3u);
     EXPECT_EQ(this->connector.calls(), (Calls{"apply foo", "apply foo", "reset", "apply foo"}));
     EXPECT_EQ(pool.try_acquire("foo").error(), Errc::exhausted);
+}
+
+// rule 2, rule 4: also below others of its bucket, few or many, which keep their order.
+TYPED_TEST(PoolSettings, Rule2WhatLiesBelowOthersIsFoundAndTheyKeepTheirOrder) {
+    constexpr bool is_queue = std::is_same_v<TypeParam, LockedQueue>;
+    OnCpu const stay{0};
+    using Ids = std::vector<std::uint64_t>;
+    for (auto const& [wanted, id] : {std::pair{"f", 6u}, std::pair{"d", 4u}, std::pair{"a", 1u}}) {
+        FakePool<SettingBuckets<std::string, 1>, TypeParam> pool{this->connector, {.size = {.high = 7}}};
+        std::vector<Lease<FakeConn>> leases;
+        Ids expected;
+        for (auto const* setting : {"a", "b", "c", "d", "e", "f", "g"}) leases.push_back(pool.acquire(setting));
+        for (auto& lease : leases) {
+            if (lease.id() != id) expected.push_back(lease.id());
+            lease.release();
+        }
+        this->connector.calls();
+        EXPECT_EQ(pool.acquire(wanted).id(), id);
+        EXPECT_EQ(this->connector.calls(), Calls{});
+        expected.push_back(id);
+        if (!is_queue) std::reverse(expected.begin(), expected.end());
+        Ids order;
+        for (auto const& lease : pool.acquire_idle()) order.push_back(lease.id());
+        EXPECT_EQ(order, expected) << wanted;
+        EXPECT_EQ(pool.stats().settings_applied, 7u);
+        EXPECT_TRUE(pool.close());
+    }
+    expect_settled(this->connector);
 }
 
 // rule 2: with one bucket they all collide.
