@@ -6,8 +6,10 @@
 
 #include <boost/asio/async_result.hpp>
 #include <boost/asio/awaitable.hpp>
+#include <boost/asio/bind_executor.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
+#include <boost/asio/execution/blocking.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
@@ -15,6 +17,7 @@
 #include <memory>
 #include <optional>
 #include <thread>
+#include <utility>
 
 namespace {
 
@@ -132,6 +135,37 @@ TEST(Contexts, Rule43AWaiterElsewhereSurvivesThePoolsContext) {
 }
 
 // ---- the pool first
+
+// Runs what is posted on a thread that has ended when it goes on here.
+struct Elsewhere {
+    template <class Function>
+    void execute(Function function) const {
+        std::thread{std::move(function)}.join();
+    }
+    static constexpr asio::execution::blocking_t query(asio::execution::blocking_t) noexcept {
+        return asio::execution::blocking.never;
+    }
+    friend bool operator==(Elsewhere, Elsewhere) noexcept { return true; }
+    friend bool operator!=(Elsewhere, Elsewhere) noexcept { return false; }
+};
+
+// rule 43: a handler that owns the pool may be done before the function that began the operation is.
+TEST(Contexts, Rule43AHandlerEndsThePoolUnderTheCallThatBeganIt) {
+    using Pool = weir::Pool<int, weir::KeepIdle>;
+    asio::io_context io;
+    auto pool = std::make_unique<Pool>(
+        io.get_executor(), [] { return 0; }, Pool::Options{.size = {.high = 2}});
+    auto& called = *pool;
+    { weir::Lease<int> const both[]{called.acquire(), called.acquire()}; }
+    bool done = false;
+    // One is closed in there, and with it the wait has ended; what is left to do is to set the alarm for its deadline.
+    called.async_resize_for(1, 1min,
+                            asio::bind_executor(Elsewhere{}, [&done, pool = std::move(pool)](error_code ec) mutable {
+                                pool.reset();
+                                done = !ec;
+                            }));
+    EXPECT_TRUE(done);
+}
 
 // rule 43: destruction fails the waiters and waits for nothing.
 TEST(Contexts, Rule43ThePoolDiesUnderWaiters) {

@@ -106,7 +106,7 @@ public:
         AsyncWaiter* const memory = NodeTraits::allocate(allocator, 1);
         try {
             ::new (static_cast<void*>(memory))
-                AsyncWaiter{std::move(core), std::move(handler), executor, after(asked, wait), std::move(payload)};
+                AsyncWaiter{core, std::move(handler), executor, after(asked, wait), std::move(payload)};
         } catch (...) {
             NodeTraits::deallocate(allocator, memory, 1);
             throw;
@@ -116,7 +116,8 @@ public:
         node->asked = asked;
         node->hold_pool_executor();
         if (cancellation.is_connected()) node->canceller_ = &cancellation.template emplace<Canceller>(memory);
-        if (enter(*node->core_, *node, node->payload_))
+        // Once it is in line its handler may run, and be the last that knew of the pool, while we are still in there.
+        if (enter(*core, *node, node->payload_))
             static_cast<void>(node.release());  // the line's, and perhaps gone already
         else
             node.release()->end_at_once();
