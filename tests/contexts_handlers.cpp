@@ -8,6 +8,7 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/strand.hpp>
+#include <boost/asio/thread_pool.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
 #include <memory>
@@ -56,6 +57,35 @@ TEST(HandlerContexts, Rule43AStrandsContextDiesUnderItsWaiters) {
     held.release();
     EXPECT_EQ(world.pool.stats().idle, 1u);
     world.end();
+}
+
+// rule 43, rule 46: a strand is shut down before what was to run it is, and both lie in the waiter's memory.
+template <class Context>
+void expect_that_a_grant_outlives_no_strand(std::optional<Context>& other) {
+    Loop<> world{{.size = one}};
+    Alive alive;
+    Lease held = world.take();
+    world.pool.async_acquire(asio::bind_executor(asio::make_strand(other->get_executor()), alive.handler()));
+    world.pool.async_acquire(
+        asio::bind_executor(asio::make_strand(asio::make_strand(other->get_executor())), alive.handler()));
+    held.release();
+    EXPECT_EQ(world.pool.stats().waiting, 1u);
+    other.reset();
+    EXPECT_EQ(alive.handlers() + alive.calls, 0);
+    EXPECT_EQ(world.pool.stats().leased, 0u);
+    world.end();
+}
+
+TEST(HandlerContexts, Rule43AGrantOnItsWayToAStrandOfADyingContext) {
+    std::optional<asio::io_context> other{std::in_place};
+    expect_that_a_grant_outlives_no_strand(other);
+}
+
+TEST(HandlerContexts, Rule43AGrantOnItsWayToAStrandOfADyingThreadPool) {
+    std::optional<asio::thread_pool> threads{std::in_place, 1};
+    threads->stop();  // what comes now is never run
+    threads->join();
+    expect_that_a_grant_outlives_no_strand(threads);
 }
 
 // rule 43, rule 46: a grant on its way to a context that dies goes to the next in line.

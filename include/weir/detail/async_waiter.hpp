@@ -242,7 +242,10 @@ private:
         core_->cancel(*this);  // if it is in line still, summoned to try
         Failure none;
         if (granted) Lease<typename Core::value_type> const given_back = core_->outcome(*this, none);
-        abandon();
+        if constexpr (Visit::is_placed)
+            visit_space_.leave(*this);
+        else
+            abandon();
     }
 
     void destroy(NodeAllocator allocator) noexcept {

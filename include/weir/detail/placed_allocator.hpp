@@ -7,6 +7,7 @@
 #include <memory>
 #include <type_traits>
 #include <utility>
+#include <weir/detail/waiter.hpp>
 
 namespace boost::asio {
 class thread_pool;
@@ -27,10 +28,19 @@ public:
         return nullptr;
     }
 
-    /// False when it is not from here.
+    /// False when it is not from here, and then only the address counts: whatever this was a part of may be gone.
     bool deallocate(void const* memory) noexcept {
-        if (memory == small_) return std::exchange(small_used_, false);
-        return memory == large_ && std::exchange(large_used_, false);
+        if (memory != small_ && memory != large_) return false;
+        (memory == small_ ? small_used_ : large_used_) = false;
+        if (left_by_) leave(*left_by_);
+        return true;
+    }
+
+    /// Ends what this is a part of, unheard, when nothing lies here any more: a strand that is shut down destroys the
+    /// function before the context destroys what was to run the strand, and that lies here too.
+    void leave(Waiter& owner) noexcept {
+        left_by_ = &owner;
+        if (!small_used_ && !large_used_) owner.abandon();
     }
 
 private:
@@ -38,6 +48,7 @@ private:
     alignas(void*) std::byte large_[72];
     bool small_used_ = false;
     bool large_used_ = false;
+    Waiter* left_by_ = nullptr;
 };
 
 /// In its place where there is none.
