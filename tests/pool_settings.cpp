@@ -485,5 +485,58 @@ TEST(PoolSettingsStress, NobodyGetsAWrongSetting) {
     expect_drained(pool, connector);
 }
 
+/// A setting that has something happen when it is compared, once.
+struct Telling {
+    int number = 0;
+    static inline std::function<void()> when_compared{};
+
+    friend bool operator==(Telling const& a, Telling const& b) {
+        if (auto const tell = std::exchange(when_compared, nullptr)) tell();
+        return a.number == b.number;
+    }
+};
+
+}  // namespace
+}  // namespace weir::test
+
+template <>
+struct std::hash<weir::test::Telling> {
+    std::size_t operator()(weir::test::Telling const& setting) const noexcept {
+        return static_cast<std::size_t>(setting.number);
+    }
+};
+
+namespace weir::test {
+namespace {
+
+/// Tells which thread closed the first.
+struct ClosingConnector {
+    std::shared_ptr<std::promise<std::thread::id>> closed = std::make_shared<std::promise<std::thread::id>>();
+
+    std::unique_ptr<int> connect() const { return std::make_unique<int>(); }
+    void apply(std::unique_ptr<int>& /*conn*/, Telling const& /*setting*/) const {}
+    void reset(std::unique_ptr<int>& /*conn*/) const {}
+    void close(std::unique_ptr<int>& /*conn*/) {
+        if (auto const first = std::exchange(closed, nullptr)) first->set_value(std::this_thread::get_id());
+    }
+};
+
+// rule 35: what was passed over and is out of date by then is not closed by a thread that must not be held up.
+TEST(PoolSettingsPassedOver, Rule35WhatAnAsyncAcquirePassedOverIsClosedOnAWorker) {
+    asio::io_context io;
+    ClosingConnector const connector;
+    auto closer = connector.closed->get_future();
+    Pool<std::unique_ptr<int>, SettingBuckets<Telling, 1>> pool{io.get_executor(), connector, {.size = {.high = 2}}};
+    pool.acquire(Telling{1}).release();
+    Telling::when_compared = [&] { std::thread{[&] { pool.refresh(); }}.join(); };
+    bool served = false;
+    pool.async_acquire(Telling{2}, [&](error_code failed, auto) { served = !failed; });
+    ASSERT_EQ(closer.wait_for(generous), std::future_status::ready);
+    EXPECT_NE(closer.get(), std::this_thread::get_id());
+    io.run();
+    EXPECT_TRUE(served);
+    EXPECT_EQ(pool.stats().closed_stale, 1u);
+}
+
 }  // namespace
 }  // namespace weir::test

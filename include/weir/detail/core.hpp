@@ -266,7 +266,7 @@ private:
     /// that lies below it, or nullptr.
     [[gnu::noinline]] SlotBase* take_another(SlotBase& first, Wish wish, Where where) noexcept {
         if constexpr (P::has_settings && StoreOf<typename P::Store>::type::is_stack)
-            if (this->arbiter_.is_fresh(first)) return take_below(first, wish);
+            if (this->arbiter_.is_fresh(first)) return take_below(first, wish, where);
         Orders orders;
         bool const lent = this->arbiter_.accept_stale(first, wish, orders);
         this->carry_out(orders, where);
@@ -275,7 +275,7 @@ private:
 
     /// Without the mutex as long as those passed over are few. Meanwhile they are idle and cannot be seen; who looks for
     /// them in vain and waits is served when they are put back, as by any return.
-    SlotBase* take_below(SlotBase& first, Wish wish) noexcept {
+    SlotBase* take_below(SlotBase& first, Wish wish, Where where) noexcept {
         constexpr std::size_t few = 4;
         Chain passed;
         SlotBase* slot = &first;
@@ -289,7 +289,7 @@ private:
             passed.push(*std::exchange(slot, nullptr));
         while (SlotBase* const other = passed.pop()) {
             SlotBase* const refused = this->arbiter_.park_unused(*other);
-            if (refused) this->come_back(*refused, Where::here);
+            if (refused) this->come_back(*refused, where);
         }
         return slot;
     }
