@@ -4,15 +4,23 @@
 #include "support/asio.hpp"
 #include "support/asio_connector.hpp"
 
+#include <boost/asio/bind_allocator.hpp>
 #include <boost/asio/bind_executor.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
+#include <boost/asio/execution/allocator.hpp>
+#include <boost/asio/execution/blocking.hpp>
+#include <boost/asio/execution/context.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/strand.hpp>
 #include <boost/asio/thread_pool.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
 #include <memory>
+#include <new>
 #include <optional>
+#include <utility>
 
 namespace {
 
@@ -86,6 +94,50 @@ TEST(HandlerContexts, Rule43AGrantOnItsWayToAStrandOfADyingThreadPool) {
     threads->stop();  // what comes now is never run
     threads->join();
     expect_that_a_grant_outlives_no_strand(threads);
+}
+
+/// An executor over an `io_context` that frees what it kept of a function after it has called it, as it may.
+template <class Allocator = std::allocator<void>>
+struct Keeping {
+    asio::io_context* io;
+    Allocator allocator{};
+
+    template <class Function>
+    void execute(Function function) const {
+        using Memory = typename std::allocator_traits<Allocator>::template rebind_alloc<Function>;
+        Memory memory{allocator};
+        auto* const kept = std::allocator_traits<Memory>::allocate(memory, 1);
+        ::new (static_cast<void*>(kept)) Function{std::move(function)};
+        asio::post(*io, [kept, memory]() mutable {
+            (*kept)();
+            kept->~Function();
+            std::allocator_traits<Memory>::deallocate(memory, kept, 1);
+        });
+    }
+    asio::io_context& query(asio::execution::context_t) const noexcept { return *io; }
+    static constexpr asio::execution::blocking_t query(asio::execution::blocking_t) noexcept {
+        return asio::execution::blocking.never;
+    }
+    template <class Other>
+    Keeping<Other> require(asio::execution::allocator_t<Other> other) const {
+        return {io, other.value()};
+    }
+    friend bool operator==(Keeping const& a, Keeping const& b) noexcept { return a.io == b.io; }
+    friend bool operator!=(Keeping const& a, Keeping const& b) noexcept { return a.io != b.io; }
+};
+
+// rule 47: nothing is asked of an executor but that it calls what it is given.
+TEST(HandlerContexts, Rule47AnExecutorMayFreeWhatItKeptWhenItHasCalledIt) {
+    Loop<> world{{.size = one}};
+    Got got;
+    Lease held = world.take();
+    world.pool.async_acquire(
+        asio::bind_executor(Keeping<>{&world.io}, asio::bind_allocator(std::allocator<void>{}, got.handler())));
+    held.release();
+    ASSERT_TRUE(run_until(world.io, [&] { return got.done(); }));
+    EXPECT_TRUE(got.succeeded());
+    got.lease.release();
+    world.end();
 }
 
 // rule 43, rule 46: a grant on its way to a context that dies goes to the next in line.

@@ -169,7 +169,7 @@ private:
     // What lies in the executor's queue.
     class Visit {
     public:
-        static constexpr bool is_placed = FreesBeforeItCalls<Executor>;
+        static constexpr bool is_placed = frees_before_it_calls<Executor>;
         using allocator_type = std::conditional_t<is_placed, PlacedAllocator<void, Allocator>, Allocator>;
 
         explicit Visit(AsyncWaiter* node) noexcept : node_{node} {}

@@ -11,7 +11,9 @@
 
 namespace boost::asio {
 class thread_pool;
-}
+template <class Executor>
+class strand;
+}  // namespace boost::asio
 
 namespace weir::detail {
 
@@ -54,15 +56,25 @@ private:
 /// In its place where there is none.
 struct NoMemory {};
 
-/// Whether an executor is known to free the memory of a function before it calls it, as those of Asio do: the memory may
-/// be a part of what the function destroys. They tell their context by its own type.
+/// Where an executor runs, by its own type.
 template <class Executor>
-concept FreesBeforeItCalls = requires(Executor const& executor) {
-    requires std::is_same_v<decltype(boost::asio::query(executor, boost::asio::execution::context)),
-                            boost::asio::io_context&> ||
-        std::is_same_v<decltype(boost::asio::query(executor, boost::asio::execution::context)),
-                       boost::asio::thread_pool&>;
+using ContextOf = std::remove_reference_t<decltype(boost::asio::query(std::declval<Executor const&>(),
+                                                                      boost::asio::execution::context))>;
+
+/// The executor of an `io_context` or a `thread_pool`. Executors of others may tell one of these for their context too.
+template <class Executor>
+concept ExecutorOfAsios = requires {
+    requires std::is_same_v<ContextOf<Executor>, boost::asio::io_context> ||
+        std::is_same_v<ContextOf<Executor>, boost::asio::thread_pool>;
+    requires std::is_same_v<Executor, typename ContextOf<Executor>::executor_type>;
 };
+
+/// Whether an executor is known to free the memory of a function before it calls it, as those of Asio do: the memory may
+/// be a part of what the function destroys. No executor need do so.
+template <class Executor>
+inline constexpr bool frees_before_it_calls = ExecutorOfAsios<Executor>;
+template <class Executor>
+inline constexpr bool frees_before_it_calls<boost::asio::strand<Executor>> = frees_before_it_calls<Executor>;
 
 /// Memory of `place`, and where that does not do, of another allocator.
 template <class T, class Else>
