@@ -145,8 +145,7 @@ struct Elsewhere {
     static constexpr asio::execution::blocking_t query(asio::execution::blocking_t) noexcept {
         return asio::execution::blocking.never;
     }
-    friend bool operator==(Elsewhere, Elsewhere) noexcept { return true; }
-    friend bool operator!=(Elsewhere, Elsewhere) noexcept { return false; }
+    bool operator==(Elsewhere const&) const noexcept = default;
 };
 
 // rule 43: a handler that owns the pool may be done before the function that began the operation is.
