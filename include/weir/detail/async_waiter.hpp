@@ -15,7 +15,6 @@
 #include <tuple>
 #include <type_traits>
 #include <utility>
-#include <variant>
 #include <weir/detail/context_watch.hpp>
 #include <weir/detail/deadline.hpp>
 #include <weir/detail/inside.hpp>

@@ -72,6 +72,8 @@ public:
     using Context = Late<User, boost::asio::execution_context>;
 
     /// Whether it is one of those that were added last. Lock-free, as every asynchronous operation asks.
+    /// Relaxed: who uses a context has been told of it, and who makes another at its address comes after its end, which
+    /// has called `forget`.
     bool knows(Context const& context) const noexcept {
         for (auto const& recent : recent_)
             if (recent.load(std::memory_order_relaxed) == &context) return true;
