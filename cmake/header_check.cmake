@@ -1,32 +1,20 @@
 # Every header of the library compiles alone and without a warning; the umbrella compiles without RTTI.
 # Included from tests/CMakeLists.txt.
 
-# Adapters need the library they adapt; one that is not found leaves its header unchecked here.
-# Each line: header, package, target.
-set(adapter_packages
-    "weir/adapters/libpq.hpp|PostgreSQL|PostgreSQL::PostgreSQL"
-    "weir/adapters/sqlite3.hpp|SQLite3|SQLite::SQLite3"
-)
+include("${PROJECT_SOURCE_DIR}/cmake/adapters.cmake")
 
 file(
     GLOB_RECURSE headers CONFIGURE_DEPENDS
     RELATIVE "${PROJECT_SOURCE_DIR}/include"
     "${PROJECT_SOURCE_DIR}/include/weir/*.hpp"
 )
+# An adapter needs the library it adapts; where that is not found its header goes unchecked.
 set(adapter_targets "")
-foreach(line IN LISTS adapter_packages)
-    string(REPLACE "|" ";" line "${line}")
-    list(GET line 0 header)
-    list(GET line 1 package)
-    list(GET line 2 target)
-    if(header IN_LIST headers)
-        find_package(${package} QUIET)
-        if(TARGET ${target})
-            list(APPEND adapter_targets ${target})
-        else()
-            list(REMOVE_ITEM headers "${header}")
-            message(STATUS "weir: ${header} is not checked (${package})")
-        endif()
+foreach(adapter IN ITEMS libpq sqlite hiredis mariadb tcp tls)
+    if(TARGET weir_adapter_${adapter})
+        list(APPEND adapter_targets weir_adapter_${adapter})
+    else()
+        list(REMOVE_ITEM headers "weir/adapters/${adapter}.hpp")
     endif()
 endforeach()
 

@@ -1,0 +1,41 @@
+# The libraries that include/weir/adapters adapts, as far as they are found: for an adapter `name` there is then a
+# target `weir_adapter_name` that brings weir and the library. Users need none of this: they link what they have.
+include_guard(GLOBAL)
+
+# weir_adapter(<name> <target>...): declares it if all the targets are there.
+function(weir_adapter name)
+    foreach(target IN LISTS ARGN)
+        if(NOT TARGET ${target})
+            message(STATUS "weir: the adapter ${name} is left out (${target})")
+            return()
+        endif()
+    endforeach()
+    add_library(weir_adapter_${name} INTERFACE)
+    target_link_libraries(weir_adapter_${name} INTERFACE weir::weir ${ARGN})
+endfunction()
+
+# weir_find_library(<target> <header> <library>): for libraries without a CMake package of their own.
+function(weir_find_library target header library)
+    find_path(WEIR_${library}_INCLUDE "${header}")
+    find_library(WEIR_${library}_LIBRARY ${library})
+    if(WEIR_${library}_INCLUDE AND WEIR_${library}_LIBRARY AND NOT TARGET ${target})
+        add_library(${target} UNKNOWN IMPORTED GLOBAL)
+        set_target_properties(
+            ${target} PROPERTIES IMPORTED_LOCATION "${WEIR_${library}_LIBRARY}"
+                                 INTERFACE_INCLUDE_DIRECTORIES "${WEIR_${library}_INCLUDE}"
+        )
+    endif()
+endfunction()
+
+find_package(PostgreSQL QUIET)
+find_package(SQLite3 QUIET)
+find_package(OpenSSL QUIET)
+weir_find_library(hiredis::hiredis hiredis/hiredis.h hiredis)
+weir_find_library(mariadb::mariadb mariadb/mysql.h mariadb)
+
+weir_adapter(libpq PostgreSQL::PostgreSQL)
+weir_adapter(sqlite SQLite::SQLite3)
+weir_adapter(hiredis hiredis::hiredis)
+weir_adapter(mariadb mariadb::mariadb)
+weir_adapter(tcp)
+weir_adapter(tls OpenSSL::SSL)
