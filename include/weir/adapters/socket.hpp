@@ -9,12 +9,12 @@
 #include <algorithm>
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
-#include <boost/asio/error.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/system/system_error.hpp>
 #include <cerrno>
 #include <chrono>
+#include <weir/error.hpp>
 
 namespace weir::adapters {
 
@@ -69,7 +69,8 @@ private:
     boost::asio::posix::stream_descriptor watched_;
 };
 
-/// Waits on this thread until `event` (POLLIN, POLLOUT) comes. Throws `system_error`: timed_out after `deadline`.
+/// Waits on this thread until `event` (POLLIN, POLLOUT) comes. Throws `system_error`: Errc::timed_out
+/// after `deadline`.
 inline void wait_for(int socket, short events, std::chrono::steady_clock::time_point deadline) {
     using std::chrono::milliseconds;
     for (;;) {
@@ -80,7 +81,7 @@ inline void wait_for(int socket, short events, std::chrono::steady_clock::time_p
         if (ready > 0) return;
         if (ready < 0 && errno != EINTR)
             throw boost::system::system_error{errno, boost::system::system_category(), "poll"};
-        if (left <= milliseconds{0}) throw boost::system::system_error{boost::asio::error::timed_out};
+        if (left <= milliseconds{0}) throw boost::system::system_error{make_error_code(Errc::timed_out)};
     }
 }
 
