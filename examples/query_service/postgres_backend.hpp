@@ -10,31 +10,24 @@
 #include <optional>
 #include <string>
 
+#include <weir/adapters/libpq.hpp>
+
 #include "options.hpp"
-#include "postgres_conn.hpp"
 #include "relay.hpp"
 #include "workload.hpp"
 
 namespace query_service {
 
-/// The pool's connector. Awaitable: the pool runs it on its executor, and cancels it when it closes.
-struct PgConnector {
-    PgParameters parameters;
+/// A tenant's session sees his tables. To see nobody's again it is reset.
+struct PgConnector : weir::libpq::Connector {
+    using Connector::Connector;
 
-    boost::asio::awaitable<PgConn> connect() const { return PgConn::async_open(parameters); }
-
-    boost::asio::awaitable<bool> check(PgConn& conn) const { co_return conn.alive(); }
-    boost::asio::awaitable<void> apply(PgConn& conn, Tenant const& tenant) const;
-    boost::asio::awaitable<void> reset(PgConn& conn) const;
-
-    /// A request that failed half-way leaves a transaction, or half an answer. The server forgets both when the
-    /// connection is closed, which is simpler than rolling back and needs no round trip here.
-    bool recycle(PgConn& conn) const { return conn.clean(); }
+    boost::asio::awaitable<void> apply(weir::libpq::Connection& conn, Tenant const& tenant) const;
 };
 
 class PgBackend {
 public:
-    using Conn = PgConn;
+    using Conn = weir::libpq::Connection;
     using Connector = PgConnector;
 
     explicit PgBackend(Options const& options);
@@ -43,7 +36,7 @@ public:
     void prepare();  ///< fresh tables
     Audit audit(Tenant tenant);
     void clean_up() noexcept;
-    Connector connector() const { return {served_}; }  ///< once it is prepared
+    Connector connector() const { return Connector{served_}; }  ///< once it is prepared
 
     /// The database is out of reach, until it is mended. Only where an outage is planned.
     void cut() { relay_->shut(); }
@@ -60,6 +53,8 @@ private:
     /// Calls `function` with the keeper; once more with a new one if the old one was lost meanwhile.
     template <class Function>
     auto with_keeper(Function function);
+    Conn open_keeper() const;
+    Outcome run_text(std::string const& sql);
 
     enum class Reach : std::uint8_t { direct, through_relay };
 
@@ -67,8 +62,8 @@ private:
     std::size_t tenants_;
     Reach reach_;
     bool schema_is_ours_ = false;
-    PgParameters parameters_;
-    PgParameters served_;  // what clients connect with
+    weir::libpq::Options ours_;
+    weir::libpq::Options served_;  // what clients connect with
     std::unique_ptr<Relay> relay_;
     std::optional<Conn> keeper_;  // a connection of its own, so that looking after the tables needs no free lease
 };
