@@ -1,7 +1,5 @@
 // Pools of sessions of a real PostgreSQL server.
 
-#include "servers/postgres.hpp"
-
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/co_spawn.hpp>
@@ -25,6 +23,8 @@
 #include <utility>
 #include <vector>
 
+#include "servers/fixture.hpp"
+#include "servers/postgres.hpp"
 #include "support/coroutine.hpp"
 
 namespace {
@@ -43,8 +43,11 @@ using libpq::Connection;
 using libpq::Connector;
 using libpq::sqlstate;
 using weir::Pool;
+using weir::test::PostgresServer;
 
-servers::Postgres& server() { return servers::shared<servers::Postgres>(); }
+class Postgres : public weir::test::SharedServerTest<PostgresServer> {};
+
+PostgresServer& server() { return weir::test::shared<PostgresServer>(); }
 
 /// Sessions of programs named so, as the server counts them; those in that state, or all.
 int sessions(std::string const& name, std::string const& state = "") {
@@ -71,7 +74,7 @@ void terminate(int pid) {
         wait_until([&] { return admin.query("SELECT 1 FROM pg_stat_activity WHERE pid = $1", pid).rows() == 0; }));
 }
 
-TEST(Postgres, ACoroutineQueriesWithParametersOfEveryKind) {
+TEST_F(Postgres, ACoroutineQueriesWithParametersOfEveryKind) {
     asio::io_context io;
     Pool<Connection> pool{io.get_executor(), Connector{server().url()}};
     run(io, [&]() -> asio::awaitable<void> {
@@ -92,7 +95,7 @@ TEST(Postgres, ACoroutineQueriesWithParametersOfEveryKind) {
     EXPECT_TRUE(pool.close());
 }
 
-TEST(Postgres, ThreadsQueryWithoutAnExecutor) {
+TEST_F(Postgres, ThreadsQueryWithoutAnExecutor) {
     Pool<Connection> pool{libpq::BlockingConnector{server().url()}};
     auto lease = pool.acquire();
     EXPECT_EQ(lease->query("SELECT 6 * 7").number(0, 0), 42);
@@ -100,7 +103,7 @@ TEST(Postgres, ThreadsQueryWithoutAnExecutor) {
     EXPECT_EQ(lease->query("SELECT n FROM t ORDER BY n").column(0), "n");
 }
 
-TEST(Postgres, ASessionOpenedByACoroutineServesThreadsAndTheOtherWayRound) {
+TEST_F(Postgres, ASessionOpenedByACoroutineServesThreadsAndTheOtherWayRound) {
     asio::io_context io;
     Pool<Connection> by_coroutine{io.get_executor(), Connector{server().url()}};
     Pool<Connection> by_thread{io.get_executor(), libpq::BlockingConnector{server().url()}};
@@ -113,7 +116,7 @@ TEST(Postgres, ASessionOpenedByACoroutineServesThreadsAndTheOtherWayRound) {
     });
 }
 
-TEST(Postgres, WhatTheServerRefusesComesWithItsSqlstate) {
+TEST_F(Postgres, WhatTheServerRefusesComesWithItsSqlstate) {
     Pool<Connection> pool{libpq::BlockingConnector{server().url()}};
     auto lease = pool.acquire();
     lease->query("CREATE TEMP TABLE once (n int PRIMARY KEY); INSERT INTO once VALUES (1)");
@@ -124,7 +127,7 @@ TEST(Postgres, WhatTheServerRefusesComesWithItsSqlstate) {
     EXPECT_FALSE(lease->fit());  // of the COPY
 }
 
-TEST(Postgres, AFailedStatementLeavesTheSessionFit) {
+TEST_F(Postgres, AFailedStatementLeavesTheSessionFit) {
     Pool<Connection> pool{libpq::BlockingConnector{server().url()}};
     int pid = 0;
     {
@@ -143,7 +146,7 @@ struct Refusal {
     char const* text;
 };
 
-class PostgresRefuses : public testing::TestWithParam<Refusal> {};
+class PostgresRefuses : public Postgres, public testing::WithParamInterface<Refusal> {};
 
 TEST_P(PostgresRefuses, TheTrueCauseReachesTheAcquirer) {
     libpq::Options const options{.conninfo = server().url(), .parameters = GetParam().parameters};
@@ -176,7 +179,7 @@ INSTANTIATE_TEST_SUITE_P(
                     Refusal{"NoTls", {{"sslmode", "require"}}, "08001", "does not support SSL"}),
     [](auto const& each) { return each.param.name; });
 
-TEST(Postgres, AWrongConninfoIsRefusedAtOnceAndNamed) {
+TEST_F(Postgres, AWrongConninfoIsRefusedAtOnceAndNamed) {
     auto const why = [](libpq::Options options) -> std::string {
         try {
             Connector{std::move(options)};
@@ -195,7 +198,7 @@ TEST(Postgres, AWrongConninfoIsRefusedAtOnceAndNamed) {
 using weir::testing::ManualClock;
 using Checked = Pool<Connection, weir::Upkeep, ManualClock>;
 
-TEST(Postgres, ASessionThatWasTerminatedWhileIdleIsNotLent) {
+TEST_F(Postgres, ASessionThatWasTerminatedWhileIdleIsNotLent) {
     asio::io_context io;
     Checked pool{io.get_executor(), Connector{server().url()}, {.upkeep = {.check_after_idle = 1s}}};
     int first = 0;
@@ -214,7 +217,7 @@ TEST(Postgres, ASessionThatWasTerminatedWhileIdleIsNotLent) {
     EXPECT_EQ(pool.stats().closed_unhealthy, 1u);
 }
 
-TEST(Postgres, ACheckSeesATerminatedSessionAndLeavesAHealthyOneWithANoticeAlone) {
+TEST_F(Postgres, ACheckSeesATerminatedSessionAndLeavesAHealthyOneWithANoticeAlone) {
     auto conn = Connection::open({.conninfo = server().url()}, std::chrono::steady_clock::now() + 10s);
     conn.query("LISTEN bell");
     auto other = Connection::open({.conninfo = server().url()}, std::chrono::steady_clock::now() + 10s);
@@ -229,7 +232,7 @@ TEST(Postgres, ACheckSeesATerminatedSessionAndLeavesAHealthyOneWithANoticeAlone)
     EXPECT_EQ(code_of([&] { conn.query("SELECT 1"); }), sqlstate("08006"));
 }
 
-TEST(Postgres, ALostSessionFailsWithTheCauseAndIsNotKept) {
+TEST_F(Postgres, ALostSessionFailsWithTheCauseAndIsNotKept) {
     Pool<Connection> pool{libpq::BlockingConnector{server().url()}};
     {
         auto lease = pool.acquire();
@@ -241,7 +244,7 @@ TEST(Postgres, ALostSessionFailsWithTheCauseAndIsNotKept) {
     EXPECT_EQ(stats.open, 0u);
 }
 
-TEST(Postgres, ASessionLeftInATransactionIsClosed) {
+TEST_F(Postgres, ASessionLeftInATransactionIsClosed) {
     Pool<Connection> pool{libpq::BlockingConnector{server().url()}};
     int first = 0;
     {
@@ -254,7 +257,7 @@ TEST(Postgres, ASessionLeftInATransactionIsClosed) {
     EXPECT_EQ(pool.stats().closed_unhealthy, 1u);
 }
 
-TEST(Postgres, AResettingConnectorLeavesNothingOfOneLeaseToTheNext) {
+TEST_F(Postgres, AResettingConnectorLeavesNothingOfOneLeaseToTheNext) {
     asio::io_context io;
     Pool<Connection> pool{io.get_executor(), libpq::ResettingConnector{server().url()}, {.size = {.high = 1}}};
     run(io, [&]() -> asio::awaitable<void> {
@@ -305,13 +308,13 @@ void settings_come_and_go(asio::io_context& io, Connector connector) {
     EXPECT_TRUE(pool.close());
 }
 
-TEST(Postgres, SettingsAreAppliedAndTakenBack) {
+TEST_F(Postgres, SettingsAreAppliedAndTakenBack) {
     asio::io_context io;
     settings_come_and_go(io, Connector{server().url()});
     settings_come_and_go(io, libpq::BlockingConnector{server().url()});
 }
 
-TEST(Postgres, AQueryThatIsCancelledSpoilsItsSessionAndStopsInTheServer) {
+TEST_F(Postgres, AQueryThatIsCancelledSpoilsItsSessionAndStopsInTheServer) {
     asio::io_context io;
     Pool<Connection> pool{io.get_executor(), Connector{named("cancelled")}};
     asio::cancellation_signal signal;
@@ -333,7 +336,7 @@ TEST(Postgres, AQueryThatIsCancelledSpoilsItsSessionAndStopsInTheServer) {
     EXPECT_TRUE(wait_until([] { return sessions("cancelled") == 0; })) << "the server goes on with it";
 }
 
-TEST(Postgres, AStatementThatFillsTheSocketIsSentWhole) {
+TEST_F(Postgres, AStatementThatFillsTheSocketIsSentWhole) {
     asio::io_context io;
     Pool<Connection> pool{io.get_executor(), Connector{server().url()}};
     std::string const long_text(16u << 20, 'x');
@@ -346,7 +349,7 @@ TEST(Postgres, AStatementThatFillsTheSocketIsSentWhole) {
     EXPECT_EQ(result.text(0, 1).size(), long_text.size());
 }
 
-TEST(Postgres, ServersThatDoNotAnswerArePassedOver) {
+TEST_F(Postgres, ServersThatDoNotAnswerArePassedOver) {
     asio::io_context io;
     libpq::Options options{.conninfo = server().url()};
     auto const port = std::to_string(server().port());
@@ -358,7 +361,7 @@ TEST(Postgres, ServersThatDoNotAnswerArePassedOver) {
     });
 }
 
-TEST(Postgres, AServerThatIsFrozenCostsAConnectItsTimeAndABlockingQueryItsOwn) {
+TEST_F(Postgres, AServerThatIsFrozenCostsAConnectItsTimeAndABlockingQueryItsOwn) {
     libpq::Options options = named("frozen");
     options.query_timeout = 100ms;
     Pool<Connection> blocking{libpq::BlockingConnector{options}, {.size = {.high = 2}, .connect = {.timeout = 100ms}}};
@@ -367,7 +370,7 @@ TEST(Postgres, AServerThatIsFrozenCostsAConnectItsTimeAndABlockingQueryItsOwn) {
     {
         auto lease = blocking.acquire();
         lease->query("SELECT 1");
-        servers::Frozen const frozen{server()};
+        server().freeze();
         EXPECT_EQ(code_of([&] { lease->query("SELECT 1"); }), make_error_code(weir::Errc::timed_out));
         EXPECT_EQ(blocking.try_acquire_for(20s).error(), make_error_code(weir::Errc::timed_out));
         run(io, [&]() -> asio::awaitable<void> {
@@ -376,12 +379,13 @@ TEST(Postgres, AServerThatIsFrozenCostsAConnectItsTimeAndABlockingQueryItsOwn) {
             EXPECT_EQ(ec, make_error_code(weir::Errc::timed_out)) << ec.message();
         });
         EXPECT_TRUE(run_until(io, [&] { return pool.stats().open == 0; }));
+        server().thaw();
     }
     EXPECT_EQ(blocking.stats().open, 0u);
     EXPECT_TRUE(wait_until([&] { return sessions("frozen") == 0; }));
 }
 
-TEST(Postgres, AFullServerSaysSoAndServesWhenThereIsRoom) {
+TEST_F(Postgres, AFullServerSaysSoAndServesWhenThereIsRoom) {
     std::vector<Connection> taken;
     auto const deadline = std::chrono::steady_clock::now() + 20s;
     error_code full;
@@ -393,7 +397,7 @@ TEST(Postgres, AFullServerSaysSoAndServesWhenThereIsRoom) {
     EXPECT_TRUE(wait_until([&] { return pool.try_acquire_for(10s).has_value(); }));
 }
 
-TEST(Postgres, TheServerCountsWhatThePoolCountsAndNothingIsLeftBehind) {
+TEST_F(Postgres, TheServerCountsWhatThePoolCountsAndNothingIsLeftBehind) {
     asio::io_context io;
     Runner const running{io, 2};
     {
@@ -411,6 +415,7 @@ TEST(Postgres, TheServerCountsWhatThePoolCountsAndNothingIsLeftBehind) {
                 },
                 asio::use_future));
         for (auto& each : clients) each.get();
+        EXPECT_TRUE(wait_until([&] { return pool.stats().connecting == 0; }));
         EXPECT_EQ(sessions("counted"), static_cast<int>(pool.stats().open));
         EXPECT_LE(pool.stats().open, 5u);
         EXPECT_EQ(pool.stats().closed_unhealthy, 0u);
