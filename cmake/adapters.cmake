@@ -2,8 +2,10 @@
 # target `weir_adapter_name` that brings weir and the library. Users need none of this: they link what they have.
 include_guard(GLOBAL)
 
-# weir_adapter(<name> <target>...): declares it if all the targets are there.
+# weir_adapter(<name> <target>...): declares it if all the targets are there. The global property WEIR_ADAPTERS has the
+# names of all, declared or not.
 function(weir_adapter name)
+    set_property(GLOBAL APPEND PROPERTY WEIR_ADAPTERS ${name})
     foreach(target IN LISTS ARGN)
         if(NOT TARGET ${target})
             message(STATUS "weir: the adapter ${name} is left out (${target})")

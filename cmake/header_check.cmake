@@ -8,13 +8,14 @@ file(
     RELATIVE "${PROJECT_SOURCE_DIR}/include"
     "${PROJECT_SOURCE_DIR}/include/weir/*.hpp"
 )
-# An adapter needs the library it adapts; where that is not found its header goes unchecked.
+# An adapter needs the library it adapts; where that is not found its headers, name.hpp and name_part.hpp, go unchecked.
 set(adapter_targets "")
-foreach(adapter IN ITEMS libpq sqlite hiredis mariadb tcp tls)
+get_property(adapters GLOBAL PROPERTY WEIR_ADAPTERS)
+foreach(adapter IN LISTS adapters)
     if(TARGET weir_adapter_${adapter})
         list(APPEND adapter_targets weir_adapter_${adapter})
     else()
-        list(REMOVE_ITEM headers "weir/adapters/${adapter}.hpp")
+        list(FILTER headers EXCLUDE REGEX "^weir/adapters/${adapter}(_[a-z0-9_]+)?\\.hpp$")
     endif()
 endforeach()
 
