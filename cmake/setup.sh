@@ -8,7 +8,9 @@ usage: sh cmake/setup.sh <mode>
 
   demo         install what is missing, build the examples (release) in build/demo,
                run the first one, then the query service on SQLite for five seconds
-  test         install what is missing, build all tests (release) in build/test, run them
+  test         install what is missing, build all tests (release) in build/test, run them;
+               also against servers that the tests start for themselves: PostgreSQL, MariaDB,
+               Redis, PgBouncer, HAProxy and nginx are installed, but no service is started
   bench        install what is missing, other people's pools included, build the benchmarks in
                build/bench, run them all (about ten minutes, on an idle machine) and write
                build/bench/report/README.md with tables and pictures
@@ -26,7 +28,11 @@ fail() {
 
 build_packages="g++ cmake ninja-build libboost1.81-dev"
 demo_packages="$build_packages libsqlite3-dev libpq-dev"
-test_packages="$build_packages libboost-context1.81-dev libgtest-dev libgmock-dev"
+test_packages="$build_packages libboost-context1.81-dev libgtest-dev libgmock-dev
+    libpq-dev libsqlite3-dev libhiredis-dev libmariadb-dev libssl-dev"
+# What the integration tests run as servers of their own.
+server_packages="redis-server pgbouncer haproxy nginx-light mariadb-server-core mariadb-client-core
+    openssl"
 bench_packages="$build_packages libbenchmark-dev gnuplot-nox python3 valgrind
     libconcurrentqueue-dev libpoco-dev libsoci-dev libtbb-dev"
 ci_packages="$demo_packages $test_packages $bench_packages clang-14 libclang-rt-14-dev
@@ -81,6 +87,42 @@ need_postgresql() {
     need postgresql
 }
 
+# The same for the others, which have no such switch: while they are installed services may not be started,
+# and those that came with them stay off at the next boot. MariaDB's package with the programs has none.
+need_servers() {
+    need_postgresql
+    # shellcheck disable=SC2086
+    missing=$(missing_among $server_packages)
+    [ -n "$missing" ] || return 0
+    forbid_services
+    # shellcheck disable=SC2086
+    need $server_packages
+    allow_services
+    for service in redis-server pgbouncer haproxy nginx; do
+        case " $missing" in
+            *" $service"*) as_root update-rc.d "$service" disable ;;
+        esac
+    done
+}
+
+# Who has a policy of his own knows what he wants; where there is none this puts one that is gone again when the
+# script is, however it ends.
+policy=/usr/sbin/policy-rc.d
+forbid_services() {
+    [ -e "$policy" ] && return 0
+    trap allow_services EXIT
+    trap 'exit 130' INT
+    trap 'exit 143' TERM
+    forbidden=yes
+    printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
+    as_root chmod 755 "$policy"
+}
+allow_services() {
+    [ "${forbidden-}" ] || return 0
+    as_root rm -f "$policy"
+    forbidden=
+}
+
 configure() {
     build=$1
     shift
@@ -103,6 +145,7 @@ demo() {
 run_tests() {
     # shellcheck disable=SC2086
     need $test_packages
+    need_servers
     configure build/test -DWEIR_BUILD_TESTS=ON -DWEIR_BUILD_BENCH=OFF -DWEIR_BUILD_EXAMPLES=OFF
     echo "== building the tests"
     cmake --build "$root/build/test" -j "$jobs"
@@ -131,7 +174,7 @@ case $1 in
     ci-packages)
         # shellcheck disable=SC2086
         need $ci_packages
-        need_postgresql
+        need_servers
         ;;
     -h | --help) usage ;;
     *)
