@@ -83,7 +83,7 @@ protected:
     }
 
     asio::io_context io;
-    tcp::socket first{io, tcp::v4()};  // with it the context opens what it needs itself
+    tcp::socket unused{io, tcp::v4()};  // with it the context opens what it needs itself
     asio_test::Runner runner{io};
 };
 

@@ -145,6 +145,8 @@ private:
     asio::awaitable<void> accept() {
         for (;;) {
             auto socket = co_await acceptor_.async_accept(asio::use_awaitable);
+            // What has been sent has come by then, and does not wait for an acknowledgement.
+            if constexpr (std::is_same_v<Protocol, tcp>) socket.set_option(tcp::no_delay{true});
             asio::co_spawn(io_, serve(std::move(socket)), asio::detached);
         }
     }
