@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <weir/adapters/libpq.hpp>
 #include <weir/error.hpp>
 
 #include "faults.hpp"

@@ -36,7 +36,7 @@ Server& shared() {
 /// Cases that need these servers' programs. Where one is missing they are skipped, and say so loudly; with CI in the
 /// environment they fail.
 template <class... Servers>
-class ServerTest : public testing::Test {
+class ServerTest : public ::testing::Test {
 protected:
     void SetUp() override {
         try {
