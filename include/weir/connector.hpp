@@ -3,10 +3,43 @@
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/system/error_code.hpp>
 #include <chrono>
+#include <cstdint>
+#include <memory>
 #include <string>
+#include <utility>
 #include <weir/lifetime.hpp>
 
 namespace weir {
+
+namespace detail {
+struct SlotBase;
+class EvictorMaker;
+}  // namespace detail
+
+/// Tells a pool that a resource of its is past use, as when its peer has hung up while it lay idle.
+///
+/// A connector may keep the one it is given for as long as it likes: it holds nothing back, and does nothing once the
+/// resource or the pool has gone. Thread-safe; its copies are all the same.
+class Evictor {
+public:
+    Evictor() = default;
+
+    /// Has the resource closed (`closed_unhealthy`) if it is idle. Whoever holds it keeps it, and its `recycle` is to
+    /// find it unfit; in a pool with `Upkeep` it is closed at its return at the latest. Does not wait. The `close` hook
+    /// is not called on this thread.
+    void evict() const noexcept {
+        if (auto const pool = pool_.lock()) evict_(pool.get(), *slot_, id_);
+    }
+
+private:
+    friend class detail::EvictorMaker;
+    using Evict = void (*)(void* pool, detail::SlotBase& slot, std::uint64_t id) noexcept;
+
+    std::weak_ptr<void> pool_{};
+    Evict evict_ = nullptr;
+    detail::SlotBase* slot_ = nullptr;  // which lives as long as the pool's core
+    std::uint64_t id_ = 0;
+};
 
 /// What a connector is told about the resource it is to open.
 ///
@@ -40,7 +73,26 @@ struct ConnectContext {
     /// The pool's executor: what a resource with I/O of its own is to be made on. (An awaitable connector's own
     /// executor, `co_await this_coro::executor`, is a strand on it that serves the one attempt.)
     boost::asio::any_io_executor executor{};
+    /// Of the resource that is being opened.
+    Evictor evictor{};
 };
+
+namespace detail {
+
+/// The one who can make them.
+class EvictorMaker {
+public:
+    static Evictor make(std::weak_ptr<void> pool, Evictor::Evict evict, SlotBase& slot, std::uint64_t id) noexcept {
+        Evictor evictor;
+        evictor.pool_ = std::move(pool);
+        evictor.evict_ = evict;
+        evictor.slot_ = &slot;
+        evictor.id_ = id;
+        return evictor;
+    }
+};
+
+}  // namespace detail
 
 /// The latest attempt that failed.
 struct ConnectFailure {

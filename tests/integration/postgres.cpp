@@ -217,6 +217,35 @@ TEST_F(Postgres, ASessionThatWasTerminatedWhileIdleIsNotLent) {
     EXPECT_EQ(pool.stats().closed_unhealthy, 1u);
 }
 
+template <class Connector>
+void hang_up_while_idle(asio::io_context& io, Connector connector) {
+    Pool<Connection> pool{io.get_executor(), std::move(connector)};
+    Runner const running{io};
+    int first = 0;
+    {
+        auto lease = pool.acquire();
+        first = backend(*lease);
+    }
+    terminate(first);
+    EXPECT_TRUE(wait_until([&] { return pool.stats().open == 0; })) << "nobody has told the pool";
+    EXPECT_EQ(pool.stats().closed_unhealthy, 1u);
+    EXPECT_EQ(pool.acquire()->query("SELECT 1").number(0, 0), 1);
+}
+
+TEST_F(Postgres, ASessionThatEndsWhileItIsIdleIsClosedAtOnceThoughNothingIsEverChecked) {
+    asio::io_context io;
+    hang_up_while_idle(io, Connector{server().url()});
+    hang_up_while_idle(io, libpq::BlockingConnector{server().url()});
+}
+
+TEST_F(Postgres, IdleSessionsKeepNoContextFromReturning) {
+    asio::io_context io;
+    Pool<Connection> pool{io.get_executor(), Connector{server().url()}};
+    run(io, [&]() -> asio::awaitable<void> { co_await pool.async_acquire(asio::use_awaitable); });
+    EXPECT_FALSE(asio_test::has_work(io));
+    EXPECT_EQ(pool.stats().idle, 1u);
+}
+
 TEST_F(Postgres, ACheckSeesATerminatedSessionAndLeavesAHealthyOneWithANoticeAlone) {
     auto conn = Connection::open({.conninfo = server().url()}, std::chrono::steady_clock::now() + 10s);
     conn.query("LISTEN bell");

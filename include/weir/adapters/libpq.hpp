@@ -51,7 +51,9 @@ public:
     explicit Connector(Options options) : options_{validated(std::move(options))} {}
 
     boost::asio::awaitable<Connection> connect(ConnectContext const& context) const {
-        return Connection::async_open(options_, context.executor);
+        auto conn = co_await Connection::async_open(options_, context.executor);
+        conn.watch(context.evictor);
+        co_return conn;
     }
 
     boost::asio::awaitable<bool> check(Connection& conn) const {
@@ -100,7 +102,11 @@ public:
     explicit BlockingConnector(std::string conninfo) : BlockingConnector{Options{.conninfo = std::move(conninfo)}} {}
     explicit BlockingConnector(Options options) : options_{validated(std::move(options))} {}
 
-    Connection connect(ConnectContext const& context) const { return Connection::open(options_, context.deadline); }
+    Connection connect(ConnectContext const& context) const {
+        auto conn = Connection::open(options_, context.deadline);
+        conn.watch(context.evictor);
+        return conn;
+    }
 
     bool check(Connection& conn) const {
         if (!conn.alive()) return false;

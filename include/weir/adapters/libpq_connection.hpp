@@ -17,6 +17,7 @@
 #include <string_view>
 #include <utility>
 #include <vector>
+#include <weir/adapters/hangup_watch.hpp>
 #include <weir/adapters/libpq_address.hpp>
 #include <weir/adapters/libpq_cancel.hpp>
 #include <weir/adapters/libpq_result.hpp>
@@ -113,6 +114,14 @@ public:
     /// For what is not here: COPY, pipelines, notifications, statements that are prepared. It is in non-blocking mode.
     /// Its notice receiver is weir's, which drops notices.
     PGconn* native_handle() const noexcept { return conn_.get(); }
+
+    /// From now on the pool is told when the server ends the session while it lies idle.
+    void watch(Evictor const& evictor) {
+        if (waiter_)
+            hangup_ = adapters::HangupWatch{*waiter_, evictor};
+        else
+            hangup_ = adapters::HangupWatch{PQsocket(conn_.get()), evictor};
+    }
 
     /// Waits for its socket, for who uses the handle.
     boost::asio::awaitable<void> async_wait(adapters::SocketWaiter::Event event) {
@@ -231,6 +240,7 @@ private:
     std::unique_ptr<bool> dismissed_ = std::make_unique<bool>(false);  // where it stays when this is moved
     std::unique_ptr<PGconn, Finish> conn_;
     std::optional<adapters::SocketWaiter> waiter_;  // of one that a coroutine opened
+    adapters::HangupWatch hangup_{};
     std::chrono::milliseconds query_timeout_;
 };
 

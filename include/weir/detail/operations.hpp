@@ -2,6 +2,7 @@
 // What a pool does: calls the connector, its hooks and observers, as the arbiter orders.
 
 #include <boost/system/errc.hpp>
+#include <cstdint>
 #include <memory>
 #include <utility>
 #include <weir/detail/deadline.hpp>
@@ -184,9 +185,23 @@ private:
     }
 
     boost::asio::awaitable<void> connect_task(Resource& slot) {
-        ConnectContext const context{this->lifetime(), slot.deadline, this->executor_.get()};
+        ConnectContext const context = context_for(slot, slot.deadline);
         co_await supply_->async_connect(slot, context);
         slot.filled = true;
+    }
+
+    ConnectContext context_for(Resource& slot, time_point deadline) {
+        constexpr auto evict = [](void* self, SlotBase& which, std::uint64_t id) noexcept {
+            static_cast<Operations*>(static_cast<Base*>(self))->evict(which, id);
+        };
+        std::shared_ptr<Base> const self = this->shared_from_this();
+        return {this->lifetime(), deadline, this->executor_.get(), EvictorMaker::make(self, evict, slot, slot.id)};
+    }
+
+    void evict(SlotBase& slot, std::uint64_t id) noexcept {
+        Orders orders;
+        arbiter_.evict(slot, id, orders);
+        carry_out(orders, Where::on_worker);
     }
 
     void connect_on_worker(Resource& slot, Orders& orders) noexcept {
@@ -209,7 +224,7 @@ private:
         Inside const inside{this->identity()};
         try {
             ConnectContext context;
-            if (supply_->takes_context) context = {this->lifetime(), deadline, this->executor_.get()};
+            if (supply_->takes_context) context = context_for(slot, deadline);
             supply_->connect(slot, context);
         } catch (...) {
             return Failure::current();

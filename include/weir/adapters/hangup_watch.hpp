@@ -1,0 +1,127 @@
+#pragma once
+// Sees that a peer has hung up while nobody was using the connection.
+
+#include <pthread.h>
+#include <signal.h>
+#include <sys/epoll.h>
+
+#include <array>
+#include <boost/unordered/unordered_flat_map.hpp>
+#include <cstdint>
+#include <mutex>
+#include <thread>
+#include <utility>
+#include <weir/adapters/socket.hpp>
+#include <weir/connector.hpp>
+
+namespace weir::adapters {
+
+/// While it lives, and a peer closes or resets its connection, the pool is told to close what it has idle of that.
+///
+/// One thread watches for the whole program, from the first of these on, and sleeps as long as nobody hangs up. (On the
+/// executor of the pool a watch would be work, and `run()` of a context would not return before the pool is closed.) A
+/// connection costs two system calls for all its life. Where the kernel has no room for another it goes unwatched, and
+/// the check before a lease has to find out.
+///
+/// Movable. Distinct objects: safe. Shared objects: unsafe.
+class HangupWatch {
+public:
+    HangupWatch() = default;
+
+    /// Watches the socket of another library, which may close it at any time.
+    HangupWatch(int socket, Evictor const& evictor) : HangupWatch{Descriptor::copy_of(socket), evictor} {}
+
+    /// Watches the same as `waiter`, which is to live at least as long as this, or to move along with it.
+    HangupWatch(SocketWaiter& waiter, Evictor const& evictor)
+        : socket_{waiter.native_handle()}, number_{Watcher::of_all().add(socket_, evictor)} {}
+
+    HangupWatch(HangupWatch&& other) noexcept
+        : own_{std::move(other.own_)}, socket_{other.socket_}, number_{std::exchange(other.number_, 0)} {}
+    HangupWatch& operator=(HangupWatch&& other) noexcept {
+        std::swap(own_, other.own_);
+        std::swap(socket_, other.socket_);
+        std::swap(number_, other.number_);
+        return *this;
+    }
+    ~HangupWatch() {
+        if (number_ != 0) Watcher::of_all().remove(socket_, number_);
+    }
+
+private:
+    class Watcher {
+    public:
+        // Never destroyed: pools may live as long as the program does.
+        static Watcher& of_all() {
+            static auto& only = *new Watcher;
+            return only;
+        }
+
+        /// The number of the watch, or 0.
+        std::uint64_t add(int socket, Evictor const& evictor) {
+            std::lock_guard const lock{mutex_};
+            auto const number = ++last_;
+            // Once: what has hung up hangs up no more.
+            epoll_event event{.events = EPOLLRDHUP | EPOLLONESHOT, .data = {.u64 = number}};
+            watched_.emplace(number, evictor);
+            if (::epoll_ctl(epoll_, EPOLL_CTL_ADD, socket, &event) != 0) {
+                watched_.erase(number);
+                return 0;
+            }
+            latest_[socket] = number;
+            return number;
+        }
+
+        void remove(int socket, std::uint64_t number) noexcept {
+            std::lock_guard const lock{mutex_};
+            watched_.erase(number);
+            // A descriptor that was closed before is not watched any more, and its number may be another's.
+            auto const latest = latest_.find(socket);
+            if (latest == latest_.end() || latest->second != number) return;
+            latest_.erase(latest);
+            epoll_event none{};
+            ::epoll_ctl(epoll_, EPOLL_CTL_DEL, socket, &none);
+        }
+
+    private:
+        Watcher() {
+            if (epoll_ < 0) return;
+            // The program's signals are for its own threads.
+            sigset_t all{};
+            sigset_t before{};
+            ::sigfillset(&all);
+            ::pthread_sigmask(SIG_SETMASK, &all, &before);
+            std::thread{[this] { watch(); }}.detach();
+            ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+        }
+
+        [[noreturn]] void watch() noexcept {
+            std::array<epoll_event, 64> events{};
+            for (;;) {
+                int const ready = ::epoll_wait(epoll_, events.data(), static_cast<int>(events.size()), -1);
+                for (int i = 0; i < ready; ++i) find(events[static_cast<std::size_t>(i)].data.u64).evict();
+            }
+        }
+
+        // Of one that is watched no more, an evictor of nothing: its event was under way.
+        Evictor find(std::uint64_t number) noexcept {
+            std::lock_guard const lock{mutex_};
+            auto const found = watched_.find(number);
+            return found == watched_.end() ? Evictor{} : found->second;
+        }
+
+        int const epoll_ = ::epoll_create1(EPOLL_CLOEXEC);
+        std::mutex mutex_;  // protects those below
+        std::uint64_t last_ = 0;
+        boost::unordered_flat_map<std::uint64_t, Evictor> watched_;  // by their number
+        boost::unordered_flat_map<int, std::uint64_t> latest_;       // by their descriptor
+    };
+
+    HangupWatch(Descriptor own, Evictor const& evictor)
+        : own_{std::move(own)}, socket_{own_.get()}, number_{Watcher::of_all().add(socket_, evictor)} {}
+
+    Descriptor own_{};  // its number is nobody else's for as long as it is watched
+    int socket_ = -1;
+    std::uint64_t number_ = 0;
+};
+
+}  // namespace weir::adapters

@@ -1,0 +1,161 @@
+// Resources that are known to be past use before anybody asks for them.
+
+#include <weir/connector.hpp>
+#include <weir/pool.hpp>
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "support/eventually.hpp"
+
+namespace {
+
+using weir::Evictor;
+using weir::test::eventually;
+
+/// Opens numbers, and keeps what it is given to say that they are past use.
+struct Peer {
+    struct State {
+        std::mutex mutex;
+        std::vector<Evictor> evictors;
+        std::vector<int> closed;
+        std::vector<std::thread::id> closed_on;
+    };
+    std::shared_ptr<State> state = std::make_shared<State>();
+
+    int connect(weir::ConnectContext const& context) const {
+        std::lock_guard const lock{state->mutex};
+        state->evictors.push_back(context.evictor);
+        return static_cast<int>(state->evictors.size()) - 1;
+    }
+    void close(int number) const {
+        std::lock_guard const lock{state->mutex};
+        state->closed.push_back(number);
+        state->closed_on.push_back(std::this_thread::get_id());
+    }
+
+    void hang_up(int number) const { state->evictors.at(static_cast<std::size_t>(number)).evict(); }
+    std::vector<int> closed() const {
+        std::lock_guard const lock{state->mutex};
+        return state->closed;
+    }
+};
+
+template <class Pool>
+class EvictorIn : public testing::Test {};
+using Pools = testing::Types<weir::Pool<int>, weir::Pool<int, weir::Upkeep>, weir::Pool<int, weir::TaggedStack>,
+                             weir::Pool<int, weir::LockedQueue>, weir::Pool<int, weir::SettingBuckets<int>>>;
+TYPED_TEST_SUITE(EvictorIn, Pools);
+
+TYPED_TEST(EvictorIn, ClosesAnIdleResourceAndNoOther) {
+    Peer peer;
+    TypeParam pool{peer};
+    {
+        auto a = pool.acquire();
+        auto b = pool.acquire();
+        auto c = pool.acquire();
+    }
+    peer.hang_up(1);
+    EXPECT_TRUE(eventually([&] { return peer.closed() == std::vector<int>{1}; }));
+    EXPECT_NE(peer.state->closed_on.front(), std::this_thread::get_id());
+    auto const stats = pool.stats();
+    EXPECT_EQ(stats.idle, 2u);
+    EXPECT_EQ(stats.closed_unhealthy, 1u);
+    auto leases = pool.acquire_idle();
+    for (auto const& lease : leases) EXPECT_NE(*lease, 1);
+    peer.hang_up(1);
+    EXPECT_EQ(pool.stats().open, 2u);
+}
+
+TYPED_TEST(EvictorIn, LeavesALentResourceToItsHolder) {
+    Peer peer;
+    TypeParam pool{peer};
+    auto lease = pool.acquire();
+    peer.hang_up(0);
+    EXPECT_EQ(pool.stats().leased, 1u);
+    EXPECT_TRUE(peer.closed().empty());
+    EXPECT_EQ(*lease, 0);
+}
+
+TEST(Evictor, WithUpkeepALentResourceIsClosedAtItsReturn) {
+    Peer peer;
+    weir::Pool<int, weir::Upkeep> pool{peer};
+    auto lease = pool.acquire();
+    peer.hang_up(0);
+    lease.release();
+    EXPECT_EQ(peer.closed(), std::vector<int>{0});
+    EXPECT_EQ(*pool.acquire(), 1);
+}
+
+TEST(Evictor, OfAResourceThatHasGoneDoesNothingToTheNextInItsPlace) {
+    Peer peer;
+    weir::Pool<int, weir::Upkeep> pool{peer, {.size = {.high = 1}}};
+    pool.acquire().discard();
+    {
+        auto lease = pool.acquire();
+        EXPECT_EQ(*lease, 1);
+        peer.hang_up(0);
+    }
+    peer.hang_up(0);
+    EXPECT_EQ(pool.stats().idle, 1u);
+    EXPECT_EQ(*pool.acquire(), 1);
+}
+
+TEST(Evictor, OutlivesItsPool) {
+    Peer peer;
+    {
+        weir::Pool<int> pool{peer};
+        auto lease = pool.acquire();
+    }
+    peer.hang_up(0);
+    Evictor{}.evict();
+    EXPECT_EQ(peer.closed(), std::vector<int>{0});
+}
+
+TEST(Evictor, BringsUpWhatFallsShortOfLow) {
+    Peer peer;
+    weir::Pool<int> pool{peer, {.size = {.low = 1, .eager = true}}};
+    ASSERT_TRUE(eventually([&] { return pool.stats().idle == 1; }));
+    peer.hang_up(0);
+    EXPECT_TRUE(eventually([&] { return pool.stats().idle == 1 && pool.stats().connected == 2; }));
+}
+
+TEST(Evictor, RacesWithEverybodyAndLosesNothing) {
+    constexpr int rounds = 2000;
+    Peer peer;
+    weir::Pool<int, weir::Upkeep> pool{peer, {.size = {.high = 4}}};
+    std::atomic<bool> done = false;
+    std::thread killer{[&] {
+        for (std::size_t next = 0; !done;) {
+            Evictor evictor;
+            {
+                std::lock_guard const lock{peer.state->mutex};
+                if (next == peer.state->evictors.size()) continue;
+                evictor = peer.state->evictors[next++];
+            }
+            evictor.evict();
+        }
+    }};
+    std::vector<std::thread> users;
+    for (int i = 0; i != 3; ++i)
+        users.emplace_back([&] {
+            for (int round = 0; round != rounds; ++round) pool.acquire().release();
+        });
+    for (auto& each : users) each.join();
+    done = true;
+    killer.join();
+    EXPECT_TRUE(pool.close());
+    auto const stats = pool.stats();
+    EXPECT_EQ(stats.open, 0u);
+    EXPECT_EQ(stats.connected, peer.closed().size());
+}
+
+}  // namespace
