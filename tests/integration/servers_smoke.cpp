@@ -72,7 +72,7 @@ struct Web {
 
 template <class Kind>
 class EveryServer : public ServerTest<Kind> {};
-using Kinds = testing::Types<Redis, Postgres, Mariadb, Bouncer, Proxy, Web>;
+using Kinds = ::testing::Types<Redis, Postgres, Mariadb, Bouncer, Proxy, Web>;
 TYPED_TEST_SUITE(EveryServer, Kinds);
 
 bool all_are(std::vector<pid_t> const& processes, bool (*fits)(ProcessState)) {
@@ -165,7 +165,7 @@ TYPED_TEST(EveryServer, DiesWithATestThatIsKilledWhileItIsFrozen) {
             kind.server.freeze();
             die_with(kind.server);
         },
-        testing::KilledBySignal(SIGKILL), "");
+        ::testing::KilledBySignal(SIGKILL), "");
     ::unsetenv(note);
 
     std::ifstream file{path};
