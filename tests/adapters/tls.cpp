@@ -636,7 +636,7 @@ TYPED_TEST(Tls, GivesUpAHandshakeAtItsTimeout) {
     auto const before = open_descriptors();
     auto const pool = this->pool_at(trusting_at(server.service()), {.connect = {.timeout = 50ms}});
     auto const error = failure_of(*pool);
-    EXPECT_TRUE(error.code() == Errc::timed_out || error.code() == asio::error::timed_out) << error.what();
+    EXPECT_EQ(error.code(), Errc::timed_out) << error.what();
     this->expect_drained(*pool);
     EXPECT_TRUE(server.have_ended(1)) << "the socket is still open";
     EXPECT_EQ(server.opened(), 1u);

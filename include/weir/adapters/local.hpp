@@ -1,5 +1,5 @@
 #pragma once
-// UNIX domain sockets: `weir::Pool<weir::local::Connection> pool{executor, weir::local::Connector{{.path = "/run/x"}}};`
+// Streams of UNIX domain sockets, by Asio: `weir::local::Connector{{.path = "/run/cache.sock"}}`. Else as in tcp.hpp.
 
 #include <sys/un.h>
 

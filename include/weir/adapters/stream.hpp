@@ -28,6 +28,8 @@
 #include <vector>
 #include <weir/adapters/socket.hpp>
 #include <weir/connector.hpp>
+#include <weir/error.hpp>
+#include <weir/lifetime.hpp>
 
 namespace weir::adapters {
 
@@ -195,7 +197,7 @@ boost::asio::awaitable<StreamConnection<Protocol>> async_connect_in_turn(
         auto const state = co_await boost::asio::this_coro::cancellation_state;
         if (state.cancelled() != boost::asio::cancellation_type::none)
             throw boost::system::system_error{boost::asio::error::operation_aborted};
-        if (failed == boost::asio::error::operation_aborted) failed = boost::asio::error::timed_out;
+        if (failed == boost::asio::error::operation_aborted) failed = Errc::timed_out;
         text = detail::text_of(name, endpoint);
     }
     throw boost::system::system_error{failed, text};

@@ -1,5 +1,11 @@
 #pragma once
-// TCP streams: `weir::Pool<weir::tcp::Connection> pool{executor, weir::tcp::Connector{{.host = "db", .service = "80"}}};`
+// TCP streams, by Asio.
+//
+//     using namespace weir;
+//     Pool<tcp::Connection, Upkeep> pool{io.get_executor(), tcp::Connector{{.host = "cache", .service = "11211"}},
+//                                        {.upkeep = {.check_after_idle = 1s}}};
+//     auto lease = co_await pool.async_acquire(asio::use_awaitable);
+//     co_await asio::async_write(lease->stream(), asio::buffer(request), asio::use_awaitable);
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -32,6 +38,7 @@
 #include <vector>
 #include <weir/adapters/stream.hpp>
 #include <weir/connector.hpp>
+#include <weir/error.hpp>
 
 namespace weir::tcp {
 
@@ -168,7 +175,7 @@ inline Endpoints resolve(Options const& options, ConnectContext const& context) 
     std::unique_lock lock{lookup->mutex};
     lookup->done.wait_until(lock, context.lifetime.stop_token(), context.deadline, [&] { return lookup->finished; });
     if (context.lifetime.stopped()) throw boost::system::system_error{boost::asio::error::operation_aborted};
-    if (!lookup->finished) fail_to_resolve(boost::asio::error::timed_out, options);
+    if (!lookup->finished) fail_to_resolve(Errc::timed_out, options);
     if (lookup->failed) fail_to_resolve(lookup->failed, options);
     return std::move(lookup->found);
 }

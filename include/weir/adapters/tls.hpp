@@ -1,5 +1,12 @@
 #pragma once
-// TLS streams over OpenSSL: `weir::tls::Connector{{.tcp = {.host = "example.org", .service = "https"}}}`.
+// TLS streams, by Asio and OpenSSL. Link with it (`-lssl -lcrypto`, or CMake's `OpenSSL::SSL`).
+//
+//     using namespace weir;
+//     Pool<tls::Connection, Upkeep> pool{io.get_executor(),
+//                                        tls::Connector{{.tcp = {.host = "example.org", .service = "https"}}},
+//                                        {.upkeep = {.check_after_idle = 1s}}};
+//     auto lease = co_await pool.async_acquire(asio::use_awaitable);
+//     co_await asio::async_write(lease->stream(), asio::buffer(request), asio::use_awaitable);
 
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
