@@ -4,9 +4,11 @@
 
 #include <algorithm>
 #include <boost/asio/co_spawn.hpp>
-#include <boost/asio/use_awaitable.hpp>
+#include <boost/system/system_error.hpp>
 #include <cerrno>
+#include <chrono>
 #include <system_error>
+#include <weir/adapters/sqlite_async.hpp>
 
 namespace query_service {
 
@@ -20,23 +22,20 @@ std::filesystem::path SqliteConnector::file_of(Tenant tenant) const {
     return file;
 }
 
-SqliteConn SqliteConnector::connect() const {
-    if (sharing == Sharing::one_ledger) {
-        return SqliteConn::open(path, line);
-    }
-    SqliteConn conn = SqliteConn::open_empty(line);
-    reset(conn);
-    return conn;
+weir::sqlite::Options SqliteConnector::options_of(std::filesystem::path const& file) const {
+    // In WAL mode NORMAL loses nothing when a process dies, only when the machine does; a sync of the disk at every
+    // commit would measure the disk.
+    return {.path = file.string(), .wal = true, .pragmas = {{"synchronous", "normal"}}};
 }
 
-bool SqliteConnector::recycle(SqliteConn& conn) const {
-    if (conn.lost()) {
-        return false;
+SqliteConn SqliteConnector::connect() const {
+    if (sharing == Sharing::one_ledger) {
+        return SqliteConn{options_of(path), line};
     }
-    if (conn.in_transaction()) {
-        conn.run({Query::rollback, {}, 0});
-    }
-    return true;
+    // Opens no file: what is attached is all that there is to see.
+    SqliteConn conn{{.mode = weir::sqlite::Mode::memory}, line};
+    reset(conn);
+    return conn;
 }
 
 void SqliteConnector::close(SqliteConn& conn) const {
@@ -44,8 +43,8 @@ void SqliteConnector::close(SqliteConn& conn) const {
         return;  // there is nobody to tell
     }
     // SQLite's advice for the end of a connection. If a writer is in the way it fails, which costs nothing.
-    conn.never_wait();
-    conn.run_text("PRAGMA optimize");
+    conn.db().busy_timeout(std::chrono::milliseconds{0});
+    conn.db().exec("PRAGMA optimize");
 }
 
 SqliteBackend::TemporaryDirectory::TemporaryDirectory() {
@@ -84,16 +83,15 @@ void SqliteBackend::prepare() {
         auto const file = connector_.file_of(tenant);
         // Where there are tenants, nobody has nothing.
         auto const accounts = tenant == Tenant::nobody && tenants_ > 0 ? 0 : accounts_;
+        // Kept open throughout: the last connection to close would have to write the whole log back into the file.
+        Conn& keeper = keepers_.emplace_back(connector_.options_of(file));
         try {
-            // Kept open throughout: the last connection to close would have to write the whole log back into the file.
-            Conn& keeper = keepers_.emplace_back(Conn::open(file));
-            keeper.switch_to_wal();
             keeper.run_text("BEGIN IMMEDIATE");
             for (std::string const& sql : ledger_script(tenant, accounts)) {
                 keeper.run_text(sql);
             }
             keeper.run_text("COMMIT");
-        } catch (DatabaseError const& error) {
+        } catch (boost::system::system_error const& error) {
             throw DatabaseError{error.code(), "cannot use " + file.string() + ": " + error.what()};
         }
     }
@@ -125,7 +123,8 @@ asio::awaitable<std::invoke_result_t<Function>> SqliteBackend::on_database_threa
 
 asio::awaitable<void> SqliteBackend::async_run(Conn& conn, Operation& operation) {
     // One hop for the whole request, not one for each statement.
-    co_await on_database_thread([&] { run(conn, operation); });
+    auto const request = [&](weir::sqlite::Connection&) { run(conn, operation); };
+    co_await weir::sqlite::async_run(threads_.get_executor(), conn.db(), request);
 }
 
 SqliteConn SqliteBackend::open(Tenant tenant) {

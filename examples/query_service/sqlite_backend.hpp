@@ -34,6 +34,8 @@ struct SqliteConnector {
     /// Every tenant has a file of its own beside the first, which then is nobody's.
     std::filesystem::path file_of(Tenant tenant) const;
 
+    weir::sqlite::Options options_of(std::filesystem::path const& file) const;
+
     SqliteConn connect() const;
 
     bool check(SqliteConn& conn) const { return !conn.lost(); }
@@ -41,7 +43,7 @@ struct SqliteConnector {
     void reset(SqliteConn& conn) const { conn.attach(path); }
 
     /// A request that failed half-way leaves its transaction open; nobody else may see that.
-    bool recycle(SqliteConn& conn) const;
+    bool recycle(SqliteConn& conn) const { return !conn.lost() && conn.db().recycle(); }
     void close(SqliteConn& conn) const;
 };
 

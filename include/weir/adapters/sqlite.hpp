@@ -128,6 +128,38 @@ public:
         return moved != 0;
     }
 
+    /// Sets PRAGMAs, of `undoable_pragmas` only, and remembers what they were.
+    void apply(adapters::SessionSettings const& settings) {
+        for (auto const& [name, value] : settings) {
+            if (std::find(undoable_pragmas.begin(), undoable_pragmas.end(), name) == undoable_pragmas.end())
+                detail::refuse("PRAGMA " + name + " cannot be a setting, as it cannot be undone");
+            undo_.push_back({name, pragma(name)});
+            pragma(name, value);
+        }
+    }
+
+    /// Sets back what `apply` has set. What its users have changed by themselves stays as it is.
+    void reset() {
+        for (; !undo_.empty(); undo_.pop_back()) pragma(undo_.back().name, undo_.back().value);
+    }
+
+    /// Ends what its last user has left unfinished, cursors and a transaction, if that needs no file: what a transaction
+    /// has written is forgotten in memory, or beyond the end of a log. Else false: it has to be closed.
+    bool recycle() {
+        if (!session_) return false;
+        session_->forget_stops();
+        for (auto* each = sqlite3_next_stmt(native_handle(), nullptr); each;
+             each = sqlite3_next_stmt(native_handle(), each)) {
+            if (sqlite3_stmt_busy(each) == 0) continue;
+            if (sqlite3_stmt_readonly(each) == 0) return false;
+            sqlite3_reset(each);
+        }
+        if (!in_transaction()) return true;
+        if (sqlite3_txn_state(native_handle(), nullptr) == SQLITE_TXN_WRITE && !forgets_writes()) return false;
+        exec("ROLLBACK");
+        return true;
+    }
+
     /// Null once it has been closed or moved from.
     sqlite3* native_handle() const noexcept { return session_ ? session_->db() : nullptr; }
 
@@ -138,7 +170,6 @@ public:
     }
 
 private:
-    friend class Connector;
     friend class InterruptOn;
 
     struct Undo {
@@ -202,36 +233,6 @@ private:
             session_->check(std::visit(detail::Bind{statement, ++index}, parameter.view()));
     }
 
-    void apply(adapters::SessionSettings const& settings) {
-        for (auto const& [name, value] : settings) {
-            if (std::find(undoable_pragmas.begin(), undoable_pragmas.end(), name) == undoable_pragmas.end())
-                detail::refuse("PRAGMA " + name + " cannot be a setting, as it cannot be undone");
-            undo_.push_back({name, pragma(name)});
-            pragma(name, value);
-        }
-    }
-
-    void undo() {
-        for (; !undo_.empty(); undo_.pop_back()) pragma(undo_.back().name, undo_.back().value);
-    }
-
-    /// Whether nothing is left of what its last user was about to do.
-    bool tidy_up() {
-        if (!session_) return false;
-        session_->forget_stops();
-        for (auto* each = sqlite3_next_stmt(native_handle(), nullptr); each;
-             each = sqlite3_next_stmt(native_handle(), each)) {
-            if (sqlite3_stmt_busy(each) == 0) continue;
-            if (sqlite3_stmt_readonly(each) == 0) return false;
-            sqlite3_reset(each);
-        }
-        if (!in_transaction()) return true;
-        if (sqlite3_txn_state(native_handle(), nullptr) == SQLITE_TXN_WRITE && !forgets_writes()) return false;
-        exec("ROLLBACK");
-        return true;
-    }
-
-    /// Whether a rollback has no file to restore: what is not committed is only in memory, or beyond a log's end.
     bool forgets_writes() {
         for (auto const& row : exec("PRAGMA database_list").rows) {
             auto const& name = std::get<std::string>(row.at(1));
@@ -290,16 +291,9 @@ public:
     /// Whether the file is still where it was.
     bool check(Connection& conn) const noexcept { return conn.native_handle() && !conn.has_moved(); }
 
-    /// Sets PRAGMAs, of `undoable_pragmas` only, and remembers what they were.
     void apply(Connection& conn, adapters::SessionSettings const& settings) const { conn.apply(settings); }
-
-    /// Sets back what `apply` has set. What the user has changed by himself stays as it is.
-    void reset(Connection& conn) const { conn.undo(); }
-
-    /// Ends what was left unfinished. A transaction that has written is rolled back where that touches no file (WAL,
-    /// memory); else, or in the midst of a writing statement, the connection is closed.
-    bool recycle(Connection& conn) const { return conn.tidy_up(); }
-
+    void reset(Connection& conn) const { conn.reset(); }
+    bool recycle(Connection& conn) const { return conn.recycle(); }
     void close(Connection& conn) const noexcept { conn.close(); }
 
 private:
