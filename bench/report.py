@@ -28,6 +28,7 @@ BASES = {
     "uncontended": ["floor/two_xchg", "naive"],
     "async_handoff": ["floor/post/users:2", "channel"],
     "held": ["private_two_xchg", "private_two_cmpxchg16b", "naive"],
+    "postgres": ["connect_each", "session_per_client", "pgbench_session_per_client"],
 }
 USUAL_BASES = ["naive"]
 REPETITIONS = 5

@@ -34,7 +34,7 @@ test_packages="$build_packages libboost-context1.81-dev libgtest-dev libgmock-de
 server_packages="redis-server pgbouncer haproxy nginx-light mariadb-server-core mariadb-client-core
     openssl"
 bench_packages="$build_packages libbenchmark-dev gnuplot-nox python3 valgrind
-    libconcurrentqueue-dev libpoco-dev libsoci-dev libtbb-dev"
+    libconcurrentqueue-dev libpoco-dev libsoci-dev libtbb-dev libpq-dev"
 ci_packages="$demo_packages $test_packages $bench_packages clang-14 libclang-rt-14-dev
     clang-format-14 clang-tidy-14 spin qemu-user g++-aarch64-linux-gnu googletest"
 
@@ -91,12 +91,10 @@ need_postgresql() {
 # and those that came with them stay off at the next boot. MariaDB's package with the programs has none.
 need_servers() {
     need_postgresql
-    # shellcheck disable=SC2086
-    missing=$(missing_among $server_packages)
+    missing=$(missing_among "$@")
     [ -n "$missing" ] || return 0
     forbid_services
-    # shellcheck disable=SC2086
-    need $server_packages
+    need "$@"
     allow_services
     for service in redis-server pgbouncer haproxy nginx; do
         case " $missing" in
@@ -145,7 +143,8 @@ demo() {
 run_tests() {
     # shellcheck disable=SC2086
     need $test_packages
-    need_servers
+    # shellcheck disable=SC2086
+    need_servers $server_packages
     configure build/test -DWEIR_BUILD_TESTS=ON -DWEIR_BUILD_BENCH=OFF -DWEIR_BUILD_EXAMPLES=OFF
     echo "== building the tests"
     cmake --build "$root/build/test" -j "$jobs"
@@ -156,6 +155,7 @@ run_tests() {
 run_benchmarks() {
     # shellcheck disable=SC2086
     need $bench_packages
+    need_servers pgbouncer
     configure build/bench -DWEIR_BUILD_TESTS=OFF -DWEIR_BUILD_BENCH=ON -DWEIR_BUILD_EXAMPLES=OFF
     echo "== building the benchmarks"
     cmake --build "$root/build/bench" -j "$jobs"

@@ -4,34 +4,13 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
-#include <exception>
 #include <iostream>
-#include <memory>
 #include <string>
 
 #include "server.hpp"
+#include "shared.hpp"
 
 namespace weir::test {
-
-/// A test program's one server of a kind, started when it is first asked for and ended with the program. One that does
-/// not start is not tried again: each case is told why.
-template <class Server>
-Server& shared() {
-    struct Only {
-        Only() {
-            try {
-                server = std::make_unique<Server>();
-            } catch (...) {
-                failure = std::current_exception();
-            }
-        }
-        std::unique_ptr<Server> server;
-        std::exception_ptr failure;
-    };
-    static Only only;
-    if (only.failure) std::rethrow_exception(only.failure);
-    return *only.server;
-}
 
 /// Cases that need these servers' programs. Where one is missing they are skipped, and say so loudly; with CI in the
 /// environment they fail.

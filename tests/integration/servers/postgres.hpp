@@ -49,6 +49,21 @@ public:
         Authority::needs();
     }
 
+    /// The path of one of its programs, of the newest version that there is. Throws `ProgramMissing`.
+    static std::string postgres(std::string const& name) {
+        std::filesystem::path newest;
+        std::error_code none;
+        for (auto const& version : std::filesystem::directory_iterator{"/usr/lib/postgresql", none}) {
+            auto const path = version.path() / "bin" / name;
+            bool const newer = newest.empty() || std::stoi(version.path().filename()) >
+                                                     std::stoi(newest.parent_path().parent_path().filename());
+            if (newer && ::access(path.c_str(), X_OK) == 0) newest = path;
+        }
+        if (newest.empty())
+            throw ProgramMissing{"PostgreSQL's " + name + " is not installed; sh cmake/setup.sh test installs it"};
+        return newest;
+    }
+
     std::string user() const { return "weir"; }
     std::string database() const { return "weir"; }
     std::string const& password() const noexcept { return password_; }
@@ -90,21 +105,6 @@ public:
 
 private:
     friend class PgBouncer;
-
-    /// The newest version's.
-    static std::string postgres(std::string const& name) {
-        std::filesystem::path newest;
-        std::error_code none;
-        for (auto const& version : std::filesystem::directory_iterator{"/usr/lib/postgresql", none}) {
-            auto const path = version.path() / "bin" / name;
-            bool const newer = newest.empty() || std::stoi(version.path().filename()) >
-                                                     std::stoi(newest.parent_path().parent_path().filename());
-            if (newer && ::access(path.c_str(), X_OK) == 0) newest = path;
-        }
-        if (newest.empty())
-            throw ProgramMissing{"PostgreSQL's " + name + " is not installed; sh cmake/setup.sh test installs it"};
-        return newest;
-    }
 
     void create() {
         password_ = secret();
