@@ -174,7 +174,8 @@ case $1 in
     ci-packages)
         # shellcheck disable=SC2086
         need $ci_packages
-        need_servers
+        # shellcheck disable=SC2086
+        need_servers $server_packages
         ;;
     -h | --help) usage ;;
     *)
