@@ -375,14 +375,11 @@ void a_killed_one_is_not_lent(RedisServer& server, Connector connector) {
     Runner const running{io};
     Checked pool{io.get_executor(), std::move(connector), {.upkeep = {.check_after_idle = 1s}}};
     std::int64_t first = 0;
-    Connection* where = nullptr;
     {
         auto lease = pool.acquire();
         first = id_of(*lease);
-        where = lease.get();
     }
     ASSERT_EQ(server.cli({"CLIENT", "KILL", "ID", std::to_string(first)}), "1");
-    ASSERT_TRUE(wait_until([&] { return hung_up(*where); }));
     ManualClock::advance(2s);
     {
         auto lease = pool.acquire();
@@ -396,6 +393,16 @@ void a_killed_one_is_not_lent(RedisServer& server, Connector connector) {
     EXPECT_TRUE(pool.close());
 }
 
+TEST_F(Redis, ALookSeesThatTheServerHasHungUp) {
+    weir::ConnectContext const alone{.deadline = std::chrono::steady_clock::now() + 10s};
+    auto conn = BlockingConnector{here()}.connect(alone);
+    EXPECT_TRUE(BlockingConnector{here()}.check(conn));
+    ASSERT_EQ(server().cli({"CLIENT", "KILL", "ID", std::to_string(id_of(conn))}), "1");
+    ASSERT_TRUE(wait_until([&] { return hung_up(conn); }));
+    EXPECT_TRUE(conn.fit());
+    EXPECT_FALSE(BlockingConnector{here()}.check(conn));
+}
+
 TEST_F(Redis, AConnectionThatWasKilledWhileIdleIsNotLent) {
     a_killed_one_is_not_lent(server(), Connector{here()});
     a_killed_one_is_not_lent(server(), BlockingConnector{here()});
@@ -403,6 +410,23 @@ TEST_F(Redis, AConnectionThatWasKilledWhileIdleIsNotLent) {
     thorough.check = hiredis::Check::round_trip;
     a_killed_one_is_not_lent(server(), Connector{thorough});
     a_killed_one_is_not_lent(server(), BlockingConnector{thorough});
+}
+
+template <class Connector>
+void hang_up_while_idle(weir::test::RedisServer& server, Connector connector) {
+    asio::io_context io;
+    Pool<Connection> pool{io.get_executor(), std::move(connector)};
+    Runner const running{io};
+    pool.acquire()->command("PING");
+    server.cli({"CLIENT", "KILL", "TYPE", "normal"});
+    EXPECT_TRUE(wait_until([&] { return pool.stats().open == 0; })) << "nobody has told the pool";
+    EXPECT_EQ(pool.stats().closed_unhealthy, 1u);
+    EXPECT_EQ(pool.acquire()->command("ECHO", "here").text(), "here");
+}
+
+TEST_F(Redis, AConnectionThatIsKilledWhileIdleIsClosedAtOnceThoughNothingIsEverChecked) {
+    hang_up_while_idle(server(), Connector{here()});
+    hang_up_while_idle(server(), BlockingConnector{here()});
 }
 
 TEST_F(Redis, ALookDoesNotSeeThatAServerHangsAndARoundTripDoes) {
@@ -642,8 +666,7 @@ TEST_F(Redis, AServerThatWasKilledAndCameBackIsServedAgain) {
     mortal.kill();
     EXPECT_TRUE(code_of([&] { broken->command("PING"); }));
     broken.release();
-    EXPECT_EQ(pool.stats().idle, 2u);
-    ManualClock::advance(2s);
+    EXPECT_TRUE(wait_until([&] { return pool.stats().open == 0; }));
     EXPECT_EQ(pool.try_acquire_for(20s).error(), asio::error::connection_refused);
     mortal.restart();
     EXPECT_EQ(pool.acquire()->command("PING").text(), "PONG");

@@ -173,6 +173,7 @@ public:
         }
         auto const replies = co_await conn->async_pipeline(protocol_.hello());
         protocol_.greeted(*conn, replies);
+        conn->watch(context.evictor);
         co_return std::move(*conn);
     }
 
@@ -236,6 +237,7 @@ public:
             }
         }
         protocol_.greeted(*conn, conn->pipeline_until(context.deadline, protocol_.hello()));
+        conn->watch(context.evictor);
         return std::move(*conn);
     }
 

@@ -22,6 +22,7 @@
 #include <string>
 #include <utility>
 #include <vector>
+#include <weir/adapters/hangup_watch.hpp>
 #include <weir/adapters/hiredis_pipeline.hpp>
 #include <weir/adapters/hiredis_reply.hpp>
 #include <weir/adapters/socket.hpp>
@@ -101,6 +102,14 @@ public:
     /// For what is not here. It does not block, and its own functions for writing raise SIGPIPE when the server has
     /// hung up. `discard` the lease after what leaves a trace.
     redisContext* native_handle() const noexcept { return conn_.get(); }
+
+    /// From now on the pool is told when the server hangs up while it lies idle.
+    void watch(Evictor const& evictor) {
+        if (waiter_)
+            hangup_ = adapters::HangupWatch{*waiter_, evictor};
+        else
+            hangup_ = adapters::HangupWatch{conn_->fd, evictor};
+    }
 
     /// Waits for its socket, for who uses the handle.
     boost::asio::awaitable<void> async_wait(adapters::SocketWaiter::Event event) {
@@ -267,6 +276,7 @@ private:
 
     std::unique_ptr<redisContext, Free> conn_;
     std::optional<adapters::SocketWaiter> waiter_;  // of one that a coroutine opened
+    adapters::HangupWatch hangup_{};
     duration command_timeout_;
     detail::SessionState state_;
     bool busy_ = false;

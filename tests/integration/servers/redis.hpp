@@ -31,9 +31,11 @@ public:
     std::string const& password() const noexcept { return options_.password; }
 
     /// Runs a command past the adapter and returns its answer as redis-cli prints it.
-    std::string cli(Command words) const {
+    std::string cli(Command words) const { return cli_as(password(), std::move(words)); }
+    /// The same with another password than the one it was started with.
+    std::string cli_as(std::string const& password, Command words) const {
         Command command{client(), "-h", "127.0.0.1", "-p", std::to_string(port())};
-        if (!password().empty()) command.insert(command.end(), {"-a", password(), "--no-auth-warning"});
+        if (!password.empty()) command.insert(command.end(), {"-a", password, "--no-auth-warning"});
         command.insert(command.end(), words.begin(), words.end());
         return run(std::move(command));
     }
