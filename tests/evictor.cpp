@@ -92,6 +92,7 @@ TEST(Evictor, WithUpkeepALentResourceIsClosedAtItsReturn) {
     peer.hang_up(0);
     lease.release();
     EXPECT_EQ(peer.closed(), std::vector<int>{0});
+    EXPECT_EQ(pool.stats().closed_unhealthy, 1u);
     EXPECT_EQ(*pool.acquire(), 1);
 }
 

@@ -11,7 +11,6 @@
 #include <mutex>
 #include <thread>
 #include <utility>
-#include <weir/adapters/socket.hpp>
 #include <weir/connector.hpp>
 
 namespace weir::adapters {
@@ -28,17 +27,12 @@ class HangupWatch {
 public:
     HangupWatch() = default;
 
-    /// Watches the socket of another library, which may close it at any time.
-    HangupWatch(int socket, Evictor const& evictor) : HangupWatch{Descriptor::copy_of(socket), evictor} {}
+    /// The socket may be closed at any time, by whoever has opened it.
+    HangupWatch(int socket, Evictor const& evictor)
+        : socket_{socket}, number_{Watcher::of_all().add(socket, evictor)} {}
 
-    /// Watches the same as `waiter`, which is to live at least as long as this, or to move along with it.
-    HangupWatch(SocketWaiter& waiter, Evictor const& evictor)
-        : socket_{waiter.native_handle()}, number_{Watcher::of_all().add(socket_, evictor)} {}
-
-    HangupWatch(HangupWatch&& other) noexcept
-        : own_{std::move(other.own_)}, socket_{other.socket_}, number_{std::exchange(other.number_, 0)} {}
+    HangupWatch(HangupWatch&& other) noexcept : socket_{other.socket_}, number_{std::exchange(other.number_, 0)} {}
     HangupWatch& operator=(HangupWatch&& other) noexcept {
-        std::swap(own_, other.own_);
         std::swap(socket_, other.socket_);
         std::swap(number_, other.number_);
         return *this;
@@ -116,10 +110,6 @@ private:
         boost::unordered_flat_map<int, std::uint64_t> latest_;       // by their descriptor
     };
 
-    HangupWatch(Descriptor own, Evictor const& evictor)
-        : own_{std::move(own)}, socket_{own_.get()}, number_{Watcher::of_all().add(socket_, evictor)} {}
-
-    Descriptor own_{};  // its number is nobody else's for as long as it is watched
     int socket_ = -1;
     std::uint64_t number_ = 0;
 };

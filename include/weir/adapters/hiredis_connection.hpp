@@ -104,12 +104,7 @@ public:
     redisContext* native_handle() const noexcept { return conn_.get(); }
 
     /// From now on the pool is told when the server hangs up while it lies idle.
-    void watch(Evictor const& evictor) {
-        if (waiter_)
-            hangup_ = adapters::HangupWatch{*waiter_, evictor};
-        else
-            hangup_ = adapters::HangupWatch{conn_->fd, evictor};
-    }
+    void watch(Evictor const& evictor) { hangup_ = adapters::HangupWatch{conn_->fd, evictor}; }
 
     /// Waits for its socket, for who uses the handle.
     boost::asio::awaitable<void> async_wait(adapters::SocketWaiter::Event event) {

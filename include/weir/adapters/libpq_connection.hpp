@@ -116,12 +116,7 @@ public:
     PGconn* native_handle() const noexcept { return conn_.get(); }
 
     /// From now on the pool is told when the server ends the session while it lies idle.
-    void watch(Evictor const& evictor) {
-        if (waiter_)
-            hangup_ = adapters::HangupWatch{*waiter_, evictor};
-        else
-            hangup_ = adapters::HangupWatch{PQsocket(conn_.get()), evictor};
-    }
+    void watch(Evictor const& evictor) { hangup_ = adapters::HangupWatch{PQsocket(conn_.get()), evictor}; }
 
     /// Waits for its socket, for who uses the handle.
     boost::asio::awaitable<void> async_wait(adapters::SocketWaiter::Event event) {

@@ -14,7 +14,6 @@
 #include <boost/system/system_error.hpp>
 #include <cerrno>
 #include <chrono>
-#include <utility>
 #include <weir/error.hpp>
 
 namespace weir::adapters {
@@ -36,38 +35,6 @@ inline SocketState look_at(int socket) noexcept {
     return SocketState::closed;
 }
 
-/// A descriptor of our own for what another one stands for. Movable.
-///
-/// A library closes its descriptors when it likes, and a number that was closed behind the back of whoever watches it may
-/// by then belong to somebody else.
-class Descriptor {
-public:
-    Descriptor() = default;
-    explicit Descriptor(int number) noexcept : number_{number} {}
-    /// Throws `system_error` when there is none left.
-    static Descriptor copy_of(int other) {
-        int const copy = ::fcntl(other, F_DUPFD_CLOEXEC, 0);
-        if (copy >= 0) return Descriptor{copy};
-        boost::system::error_code const why{errno, boost::system::system_category()};
-        throw boost::system::system_error{why, "weir: cannot watch the connection's socket"};
-    }
-
-    Descriptor(Descriptor&& other) noexcept : number_{other.release()} {}
-    Descriptor& operator=(Descriptor&& other) noexcept {
-        std::swap(number_, other.number_);
-        return *this;
-    }
-    ~Descriptor() {
-        if (number_ >= 0) ::close(number_);
-    }
-
-    int get() const noexcept { return number_; }
-    int release() noexcept { return std::exchange(number_, -1); }
-
-private:
-    int number_ = -1;
-};
-
 /// Waits for a socket that another library opened, reads, writes and closes.
 ///
 /// Distinct objects: safe. Shared objects: unsafe.
@@ -78,8 +45,10 @@ public:
     static constexpr auto write = boost::asio::posix::stream_descriptor::wait_write;
 
     /// Watches on the context of `executor`. Throws `system_error` when there is no descriptor left.
-    SocketWaiter(boost::asio::any_io_executor const& executor, int socket)
-        : watched_{executor, Descriptor::copy_of(socket).release()} {}
+    ///
+    /// It has a descriptor of its own for the same socket: the other library closes its own when it likes, and a number
+    /// closed behind the reactor's back may by then belong to somebody else.
+    SocketWaiter(boost::asio::any_io_executor const& executor, int socket) : watched_{executor, copy_of(socket)} {}
 
     /// Completes when `event` has come, or is seen to never come. Throws `system_error`: operation_aborted when
     /// cancelled (terminal, partial, total).
@@ -87,9 +56,14 @@ public:
         return watched_.async_wait(event, boost::asio::use_awaitable);
     }
 
-    int native_handle() { return watched_.native_handle(); }
-
 private:
+    static int copy_of(int socket) {
+        int const copy = ::fcntl(socket, F_DUPFD_CLOEXEC, 0);
+        if (copy >= 0) return copy;
+        boost::system::error_code const why{errno, boost::system::system_category()};
+        throw boost::system::system_error{why, "weir: cannot watch the connection's socket"};
+    }
+
     boost::asio::posix::stream_descriptor watched_;
 };
 

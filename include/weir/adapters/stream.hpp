@@ -26,6 +26,7 @@
 #include <string>
 #include <utility>
 #include <vector>
+#include <weir/adapters/hangup_watch.hpp>
 #include <weir/adapters/socket.hpp>
 #include <weir/connector.hpp>
 #include <weir/error.hpp>
@@ -41,7 +42,9 @@ class StreamConnection {
 public:
     using Stream = boost::asio::basic_stream_socket<Protocol>;
 
-    explicit StreamConnection(Stream stream) noexcept : stream_{std::move(stream)} {}
+    /// The pool is told when the peer hangs up while it lies idle.
+    StreamConnection(Stream stream, Evictor const& evictor)
+        : stream_{std::move(stream)}, hangup_{stream_.native_handle(), evictor} {}
 
     /// For all that Asio and Boost.Beast do with streams. Its executor is the pool's; handlers run where they say.
     Stream& stream() noexcept { return stream_; }
@@ -53,6 +56,7 @@ public:
 
 private:
     Stream stream_;
+    HangupWatch hangup_;
 };
 
 /// The hooks of connectors of such connections that neither wait nor speak to the server.
@@ -192,7 +196,7 @@ boost::asio::awaitable<StreamConnection<Protocol>> async_connect_in_turn(
             failed = ec;
             if (!failed && detail::was_turned_away(socket, endpoint)) failed = boost::asio::error::try_again;
         }
-        if (!failed) co_return StreamConnection<Protocol>{std::move(socket)};
+        if (!failed) co_return StreamConnection<Protocol>{std::move(socket), context.evictor};
 
         auto const state = co_await boost::asio::this_coro::cancellation_state;
         if (state.cancelled() != boost::asio::cancellation_type::none)
@@ -218,7 +222,7 @@ StreamConnection<Protocol> connect_in_turn(ConnectContext const& context, std::s
             auto const until = detail::share_of(context.deadline, endpoints.size() - i);
             failed = detail::connect_until(socket, endpoint, until, context.lifetime);
         }
-        if (!failed) return StreamConnection<Protocol>{std::move(socket)};
+        if (!failed) return StreamConnection<Protocol>{std::move(socket), context.evictor};
         if (context.lifetime.stopped()) throw boost::system::system_error{boost::asio::error::operation_aborted};
         text = detail::text_of(name, endpoint);
     }

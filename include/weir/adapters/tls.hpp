@@ -35,6 +35,7 @@
 #include <string_view>
 #include <utility>
 #include <vector>
+#include <weir/adapters/hangup_watch.hpp>
 #include <weir/adapters/socket.hpp>
 #include <weir/adapters/stream.hpp>
 #include <weir/adapters/tcp.hpp>
@@ -58,6 +59,11 @@ public:
     Stream& stream() noexcept { return stream_; }
 
     SSL* native_handle() noexcept { return stream_.native_handle(); }
+
+    /// From now on the pool is told when the peer hangs up while it lies idle.
+    void watch(Evictor const& evictor) {
+        hangup_ = adapters::HangupWatch{stream_.next_layer().native_handle(), evictor};
+    }
 
     /// Whether its handshake went on from an earlier connection's.
     bool resumed() noexcept { return ::SSL_session_reused(native_handle()) == 1; }
@@ -90,6 +96,7 @@ public:
 
 private:
     Stream stream_;
+    adapters::HangupWatch hangup_{};
 };
 
 /// What of the server's certificate is verified.
@@ -241,6 +248,7 @@ public:
         auto const [failed] = co_await conn.stream().async_handshake(boost::asio::ssl::stream_base::client,
                                                                      boost::asio::as_tuple(boost::asio::use_awaitable));
         if (failed) client_->fail(failed, conn);
+        conn.watch(context.evictor);
         co_return conn;
     }
 
@@ -278,6 +286,7 @@ public:
             if (failed) client_->fail(failed, conn);
         }
         socket.non_blocking(false);
+        conn.watch(context.evictor);
         return conn;
     }
 

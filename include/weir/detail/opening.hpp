@@ -164,6 +164,8 @@ protected:
 
     void begin_close(SlotBase& slot, Cause cause, Orders& orders) noexcept {
         strike(slot);
+        bool const evicted = slot.dies_at.load(std::memory_order_relaxed) == SlotBase::evicted;
+        if (cause == Cause::age && evicted) cause = Cause::unhealthy;
         ledger_.begin_close();
         slot.cause = closed_ ? Cause::drained : cause;
         this->to_replace_ =

@@ -63,6 +63,7 @@ struct alignas(interference_size) SlotBase {
     void* shelf = nullptr;                                     // the part of the store for that bucket
 
     // Where there is upkeep. Times are of the pool's `AgeClock`.
+    static constexpr std::chrono::steady_clock::rep evicted = std::chrono::steady_clock::duration::min().count();
     std::atomic<std::chrono::steady_clock::rep> dies_at{std::chrono::steady_clock::duration::max().count()};
     std::uint64_t retires_at = std::uint64_t(-1);               // when it has been lent so often in all
     std::atomic<std::chrono::steady_clock::rep> lent_since{0};  // 0: not lent; negative: reported as overdue

@@ -38,11 +38,11 @@ public:
     }
 
     /// A resource is said to be past use, unless its slot holds another by now. One that is idle is closed. Of one that
-    /// is lent, or on its way back, its hooks have to find it out; where ages are looked at, it is old from now on.
+    /// is lent, or on its way back, its hooks have to find it out; where ages are looked at, its age has come.
     void evict(SlotBase& slot, std::uint64_t id, Orders& orders) noexcept {
         Lock const lock{*this, orders};
         if (this->closed_ || slot.id != id) return;
-        if constexpr (P::has_upkeep) slot.dies_at.store(0, std::memory_order_relaxed);
+        if constexpr (P::has_upkeep) slot.dies_at.store(SlotBase::evicted, std::memory_order_relaxed);
         this->close_all(this->store_.take_coldest(1, [&](SlotBase const& each) { return &each == &slot; }),
                         Cause::unhealthy, orders);
     }
