@@ -3,7 +3,7 @@
 //
 //     using namespace weir;
 //     Pool<hiredis::Connection> pool{io.get_executor(), hiredis::Connector{{.host = "cache", .password = "…"}}};
-//     auto lease = co_await pool.async_acquire(asio::use_awaitable);
+//     auto lease = co_await pool.async_acquire();
 //     auto const reply = co_await lease->async_command("GET", key);
 
 #include <boost/asio/awaitable.hpp>

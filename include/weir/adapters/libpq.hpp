@@ -3,7 +3,7 @@
 //
 //     using namespace weir;
 //     Pool<libpq::Connection> pool{io.get_executor(), libpq::Connector{"postgresql://app@db/shop"}};
-//     auto lease = co_await pool.async_acquire(asio::use_awaitable);
+//     auto lease = co_await pool.async_acquire();
 //     auto const result = co_await lease->async_query("SELECT name FROM item WHERE id = $1", 7);
 
 #include <boost/asio/awaitable.hpp>
