@@ -1,6 +1,5 @@
 # The libraries that include/weir/adapters adapts, as far as they are found: for an adapter `name` there is then a
 # target `weir_adapter_name` that brings weir and the library. Users need none of this: they link what they have.
-include_guard(GLOBAL)
 
 # weir_adapter(<name> <target>...): declares it if all the targets are there. The global property WEIR_ADAPTERS has the
 # names of all, declared or not.

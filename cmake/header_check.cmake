@@ -1,8 +1,6 @@
 # Every header of the library compiles alone and without a warning; the umbrella compiles without RTTI.
 # Included from tests/CMakeLists.txt.
 
-include("${PROJECT_SOURCE_DIR}/cmake/adapters.cmake")
-
 file(
     GLOB_RECURSE headers CONFIGURE_DEPENDS
     RELATIVE "${PROJECT_SOURCE_DIR}/include"
