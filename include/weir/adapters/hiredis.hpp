@@ -161,20 +161,12 @@ public:
     explicit Connector(Options options) : protocol_{std::move(options)} {}
 
     boost::asio::awaitable<Connection> connect(ConnectContext const& context) const {
-        auto const endpoints = co_await resolve();
-        std::optional<Connection> conn;
-        for (std::size_t i = 0; !conn; ++i) {
-            try {
-                conn = co_await Connection::async_open(endpoints[i], context.executor, options().command_timeout);
-            } catch (boost::system::system_error const& error) {
-                bool const cancelled = error.code() == boost::asio::error::operation_aborted;
-                if (cancelled || i + 1 == endpoints.size()) throw;
-            }
-        }
-        auto const replies = co_await conn->async_pipeline(protocol_.hello());
-        protocol_.greeted(*conn, replies);
-        conn->watch(context.evictor);
-        co_return std::move(*conn);
+        auto servers = co_await resolve();
+        auto conn = co_await Connection::async_open(std::move(servers), context.executor, options().command_timeout);
+        auto const replies = co_await conn.async_pipeline(protocol_.hello());
+        protocol_.greeted(conn, replies);
+        conn.watch(context.evictor);
+        co_return conn;
     }
 
     boost::asio::awaitable<bool> check(Connection& conn) const {
@@ -198,20 +190,15 @@ public:
 private:
     Options const& options() const noexcept { return protocol_.options(); }
 
-    boost::asio::awaitable<std::vector<boost::asio::ip::tcp::endpoint>> resolve() const {
-        std::vector<boost::asio::ip::tcp::endpoint> endpoints;
+    boost::asio::awaitable<Connection::Endpoints> resolve() const {
         boost::system::error_code is_name;
         auto const address = boost::asio::ip::make_address(options().host, is_name);
-        if (!is_name) {
-            endpoints.emplace_back(address, options().port);
-        } else {
-            // Ends when the system's look-up does, also when it is cancelled before.
-            boost::asio::ip::tcp::resolver resolver{co_await boost::asio::this_coro::executor};
-            auto const found = co_await resolver.async_resolve(options().host, std::to_string(options().port),
-                                                               boost::asio::use_awaitable);
-            for (auto const& entry : found) endpoints.push_back(entry.endpoint());
-        }
-        co_return endpoints;
+        if (!is_name) co_return Connection::Endpoints{{address, options().port}};
+        // Ends when the system's look-up does, also when it is cancelled before.
+        boost::asio::ip::tcp::resolver resolver{co_await boost::asio::this_coro::executor};
+        auto const found =
+            co_await resolver.async_resolve(options().host, std::to_string(options().port), boost::asio::use_awaitable);
+        co_return Connection::Endpoints{found.begin(), found.end()};
     }
 
     detail::Protocol protocol_;
@@ -227,18 +214,12 @@ public:
     Connection connect(ConnectContext const& context) const {
         boost::asio::io_context unused;
         boost::asio::ip::tcp::resolver resolver{unused};
-        auto const endpoints = resolver.resolve(options().host, std::to_string(options().port));
-        std::optional<Connection> conn;
-        for (auto next = endpoints.begin(); !conn;) {
-            try {
-                conn = Connection::open(next->endpoint(), context.deadline, options().command_timeout);
-            } catch (boost::system::system_error const&) {
-                if (++next == endpoints.end()) throw;
-            }
-        }
-        protocol_.greeted(*conn, conn->pipeline_until(context.deadline, protocol_.hello()));
-        conn->watch(context.evictor);
-        return std::move(*conn);
+        auto const found = resolver.resolve(options().host, std::to_string(options().port));
+        Connection::Endpoints const servers{found.begin(), found.end()};
+        auto conn = Connection::open(servers, context.deadline, options().command_timeout);
+        protocol_.greeted(conn, conn.pipeline_until(context.deadline, protocol_.hello()));
+        conn.watch(context.evictor);
+        return conn;
     }
 
     bool check(Connection& conn) const {

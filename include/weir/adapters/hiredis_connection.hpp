@@ -117,24 +117,39 @@ public:
         }
     }
 
-    /// Connects, without a word to the server. Throws weir::Errc::timed_out after `deadline`.
-    static Connection open(boost::asio::ip::tcp::endpoint const& server, time_point deadline,
-                           duration command_timeout) {
-        Connection conn{server, command_timeout};
-        adapters::wait_for(conn.conn_->fd, POLLOUT, deadline);
-        conn.connected();
-        return conn;
+    /// Where a server may be.
+    using Endpoints = std::vector<boost::asio::ip::tcp::endpoint>;
+
+    /// Connects to the first of these that accepts, without a word to the server. Throws weir::Errc::timed_out after
+    /// `deadline`, or what was wrong with the last.
+    static Connection open(Endpoints const& servers, time_point deadline, duration command_timeout) {
+        for (std::size_t i = 0;; ++i) {
+            try {
+                Connection conn{servers.at(i), command_timeout};
+                adapters::wait_for(conn.conn_->fd, POLLOUT, deadline);
+                conn.connected();
+                return conn;
+            } catch (boost::system::system_error const&) {
+                if (i + 1 == servers.size()) throw;
+            }
+        }
     }
 
     /// The same without blocking. Its socket is watched by the context of `executor`.
-    static boost::asio::awaitable<Connection> async_open(boost::asio::ip::tcp::endpoint server,
-                                                         boost::asio::any_io_executor executor,
+    static boost::asio::awaitable<Connection> async_open(Endpoints servers, boost::asio::any_io_executor executor,
                                                          duration command_timeout) {
-        Connection conn{server, command_timeout};
-        conn.waiter_.emplace(executor, conn.conn_->fd);
-        co_await conn.waiter_->async_wait(adapters::SocketWaiter::write);
-        conn.connected();
-        co_return conn;
+        for (std::size_t i = 0;; ++i) {
+            try {
+                Connection conn{servers.at(i), command_timeout};
+                conn.waiter_.emplace(executor, conn.conn_->fd);
+                co_await conn.waiter_->async_wait(adapters::SocketWaiter::write);
+                conn.connected();
+                co_return conn;
+            } catch (boost::system::system_error const& error) {
+                bool const cancelled = error.code() == boost::asio::error::operation_aborted;
+                if (cancelled || i + 1 == servers.size()) throw;
+            }
+        }
     }
 
     /// Takes the session for what it was opened as, whatever its commands have done: after those that made it so.

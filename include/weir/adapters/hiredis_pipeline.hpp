@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
+#include <memory>
 #include <new>
 #include <span>
 #include <stdexcept>
@@ -77,17 +78,19 @@ inline Effect effect_of(std::string_view command, std::string_view what) noexcep
     return lasts ? Effect::lasting : Effect::none;
 }
 
+template <class T>
+concept Number = std::is_arithmetic_v<T> && !std::same_as<T, bool> && !std::same_as<T, char>;
+
 /// One word of a command. Strings are referred to, numbers written out.
 class Word {
 public:
     template <std::convertible_to<std::string_view> T>
     Word(T const& text) noexcept : text_{text} {}  // NOLINT(google-explicit-constructor)
-    template <class T>
-        requires(std::is_arithmetic_v<T> && !std::same_as<T, bool> && !std::same_as<T, char>)
-    Word(T number)
-    noexcept  // NOLINT(google-explicit-constructor)
-        : length_{static_cast<std::size_t>(std::to_chars(digits_.data(), digits_.data() + digits_.size(), number).ptr -
-                                           digits_.data())} {}
+    template <Number T>
+    Word(T number) noexcept {  // NOLINT(google-explicit-constructor)
+        char* const end = std::to_chars(digits_.data(), digits_.data() + digits_.size(), number).ptr;
+        length_ = static_cast<std::size_t>(end - digits_.data());
+    }
 
     std::string_view view() const noexcept { return length_ != 0 ? std::string_view{digits_.data(), length_} : text_; }
 
