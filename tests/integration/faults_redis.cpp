@@ -37,6 +37,7 @@ std::string const timed_out = make_error_code(weir::Errc::timed_out).message();
 class RedisBackend {
 public:
     using Connection = weir::hiredis::Connection;
+    using Drop = weir::ReleaseOnDrop;
     static constexpr char const* name = "Redis";
 
     /// Clients connect to `port`, which leads to `server`.

@@ -100,12 +100,12 @@ struct LoadOptions {
 
 /// Coroutines and threads that ask questions, each of which has one answer, until this is stopped.
 ///
-/// `Backend` has `Connection`, `connector(name)`, `async_ask(conn, question)`, `ask(conn, question)` and
-/// `answer(question)`.
+/// `Backend` has `Connection`, `Drop` (a policy), `connector(name)`, `async_ask(conn, question)`, `ask(conn, question)`
+/// and `answer(question)`.
 template <class Backend>
 class Load {
 public:
-    using Pool = weir::Pool<typename Backend::Connection, weir::Backoff, weir::Upkeep>;
+    using Pool = weir::Pool<typename Backend::Connection, weir::Backoff, weir::Upkeep, typename Backend::Drop>;
     using Clock = std::chrono::steady_clock;
 
     Load(Backend& backend, std::string const& name, LoadOptions options = {})
@@ -122,8 +122,7 @@ public:
     /// Ends the clients; their last requests are answered, or time out.
     void stop() {
         stopping_ = true;
-        for (auto& each : clients_) each.get();
-        clients_.clear();
+        for (auto& each : std::exchange(clients_, {})) each.get();
         for (auto& each : threads_) each.join();
         threads_.clear();
     }

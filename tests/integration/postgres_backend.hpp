@@ -17,6 +17,7 @@ namespace weir::test {
 class PostgresBackend {
 public:
     using Connection = libpq::Connection;
+    using Drop = weir::ReleaseOnDrop;
     static constexpr char const* name = "PostgreSQL";
 
     /// Clients connect to `url`, which leads to `server`.
