@@ -39,8 +39,9 @@ template <class Connector>
 class Local : public ::testing::Test {
 protected:
     std::unique_ptr<LocalPool> pool_at(std::string const& path) {
-        return std::make_unique<LocalPool>(io.get_executor(), Connector{{.path = path}},
-                                           LocalPool::Options{.upkeep = {.check_after_idle = 1ms}});
+        return std::make_unique<LocalPool>(
+            io.get_executor(), Connector{{.path = path}},
+            LocalPool::Options{.size = {.high = 1}, .upkeep = {.check_after_idle = 1ms}});
     }
 
     asio::io_context io;
