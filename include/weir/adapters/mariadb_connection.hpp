@@ -135,10 +135,7 @@ public:
 
     /// Has the pool close it when it lies idle and the server hangs up.
     void watch(Evictor const& evictor) {
-        if (waiter_)
-            hangup_ = adapters::HangupWatch{*waiter_, evictor};
-        else
-            hangup_ = adapters::HangupWatch{mysql_get_socket(native_handle()), evictor};
+        hangup_ = adapters::HangupWatch{static_cast<int>(mysql_get_socket(native_handle())), evictor};
     }
 
     /// For what is not here. It is in non-blocking mode (MYSQL_OPT_NONBLOCK).
