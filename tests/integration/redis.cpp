@@ -539,6 +539,8 @@ void settings_come_and_go(asio::io_context& io, Connector connector) {
     EXPECT_EQ(said(pool.acquire(), "ACL", "WHOAMI"), "fisher");
     EXPECT_EQ(pool.stats().settings_reset, 2u);
 
+    EXPECT_EQ(pool.stats().connected, 1u);
+
     auto const wrong = pool.try_acquire_for(10s, hiredis::Settings{.database = 1'000'000});
     ASSERT_FALSE(wrong);
     EXPECT_EQ(wrong.error(), Errc::refused);
@@ -556,8 +558,8 @@ TEST_F(Redis, SettingsAreAppliedAndTakenBack) {
     settings_come_and_go(io, BlockingConnector{options});
 }
 
-TEST_F(Redis, SettingsAreTakenBackAlsoWhereResetIsForbidden) {
-    RedisServer guarded{{.config = "user fisher on >trout ~* +@all -reset"}};
+TEST_F(Redis, SettingsAreTakenBackAlsoWhereThereIsNoReset) {
+    RedisServer guarded{{.config = "user fisher on >trout ~* +@all\nrename-command RESET \"\""}};
     hiredis::Options const options{
         .port = guarded.port(), .user = "fisher", .password = "trout", .database = 2, .client_name = "base"};
     asio::io_context io;

@@ -126,9 +126,8 @@ public:
         return commands;
     }
     void done_reset(Connection& conn, std::vector<Reply> const& replies) const {
-        // Where it does not exist or is forbidden the others have taken back what settings can be.
-        auto const error = replies.front().error();
-        if (error != Errc::unknown_command && error != Errc::no_permission) replies.front().throw_error();
+        // Where there is none, the others have taken back what settings can be.
+        if (replies.front().error() != Errc::unknown_command) replies.front().throw_error();
         for (std::size_t i = 1; i != replies.size(); ++i) replies[i].throw_error();
         conn.settle();
     }

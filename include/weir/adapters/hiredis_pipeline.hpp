@@ -40,7 +40,7 @@ public:
             case Effect::none: break;
             case Effect::multi: multi_ = true; break;
             case Effect::watch: watching_ = true; break;
-            case Effect::unwatch: watching_ = watching_ && multi_; break;  // it may have been queued only
+            case Effect::unwatch: watching_ = false; break;
             case Effect::end_transaction: multi_ = watching_ = false; break;
             case Effect::lasting: altered_ = true; break;
         }
