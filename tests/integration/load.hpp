@@ -58,7 +58,12 @@ struct Reason {
     boost::system::error_code told{};
     boost::system::error_code behind{};
 
-    std::string text() const { return behind ? told.message() + " (" + behind.message() + ")" : told.message(); }
+    std::string text() const {
+        auto const name = [](boost::system::error_code code) {
+            return code == Errc::timed_out ? std::string{"timed out"} : code.message();
+        };
+        return behind ? name(told) + " (" + name(behind) + ")" : name(told);
+    }
     bool operator<(Reason const& other) const { return std::tie(told, behind) < std::tie(other.told, other.behind); }
 };
 
