@@ -56,11 +56,10 @@ int main(int argc, char** argv) try {
     auto work = asio::make_work_guard(io);
     std::jthread const runner{[&] { io.run(); }};
     {
-        std::vector<std::jthread> threads;
-        for (int i = 0; i < 4; ++i) threads.emplace_back(thread, std::ref(pool), std::ref(by_threads));
-        std::vector<std::future<void>> coroutines;
-        for (int i = 0; i < 8; ++i)
-            coroutines.push_back(co_spawn(io, coroutine(pool, by_coroutines), asio::use_future));
+        std::vector<std::future<void>> coroutines(8);
+        for (auto& each : coroutines) each = co_spawn(io, coroutine(pool, by_coroutines), asio::use_future);
+        std::vector<std::jthread> threads(4);
+        for (auto& each : threads) each = std::jthread{thread, std::ref(pool), std::ref(by_threads)};
         for (auto& each : coroutines) each.get();
     }
     std::cout << by_threads << " requests of threads and " << by_coroutines << " of coroutines, over "

@@ -11,7 +11,6 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/system/system_error.hpp>
 #include <cstddef>
-#include <cstdlib>
 #include <map>
 #include <memory>
 #include <new>
@@ -66,9 +65,11 @@ public:
     ///
     /// Throws 08001 when no host has an address.
     boost::asio::awaitable<void> resolve() {
-        if (!effective("hostaddr").empty() || !effective("service").empty()) co_return;
-        auto const hosts = parts(effective("host"));
-        auto const ports = parts(effective("port"));
+        auto effective = values_;
+        effective.merge(defaults());
+        if (!effective["hostaddr"].empty() || !effective["service"].empty()) co_return;
+        auto const hosts = parts(effective["host"]);
+        auto const ports = parts(effective["port"]);
         if (hosts.size() > 1 && ports.size() > 1 && hosts.size() != ports.size()) co_return;  // libpq says it better
 
         boost::asio::ip::tcp::resolver resolver{co_await boost::asio::this_coro::executor};
@@ -80,7 +81,7 @@ public:
             bool const first = numbers.empty() && names.empty() && addresses.empty();
             (names += first ? "" : ",") += name;
             (addresses += first ? "" : ",") += address;
-            (numbers += first ? "" : ",") += number.empty() ? std::to_string(DEF_PORT) : number;
+            (numbers += first ? "" : ",") += number;
         };
         for (std::size_t i = 0; i < hosts.size(); ++i) {
             auto const& port = ports.size() == 1 ? ports.front() : ports[i];
@@ -103,8 +104,6 @@ public:
     }
 
 private:
-    static constexpr int DEF_PORT = 5432;
-
     struct Free {
         void operator()(PQconninfoOption* options) const noexcept { PQconninfoFree(options); }
     };
@@ -124,13 +123,14 @@ private:
         return ec.failed();
     }
 
-    // As libpq reads the environment.
-    std::string effective(std::string const& keyword) const {
-        if (auto const given = values_.find(keyword); given != values_.end()) return given->second;
-        static std::map<std::string, char const*> const variables{
-            {"host", "PGHOST"}, {"hostaddr", "PGHOSTADDR"}, {"port", "PGPORT"}, {"service", "PGSERVICE"}};
-        char const* const value = std::getenv(variables.at(keyword));
-        return value != nullptr ? value : "";
+    // What libpq takes for what is not given: of the environment, or its own.
+    static std::map<std::string, std::string> defaults() {
+        std::map<std::string, std::string> all;
+        Options const options{PQconndefaults()};
+        if (!options) throw std::bad_alloc{};
+        for (auto const* each = options.get(); each->keyword != nullptr; ++each)
+            all[each->keyword] = each->val != nullptr ? each->val : "";
+        return all;
     }
 
     static std::vector<std::string> parts(std::string_view list) {
