@@ -14,6 +14,8 @@
 #include <boost/asio/ssl/context.hpp>
 #include <boost/asio/ssl/error.hpp>
 #include <boost/asio/ssl/stream.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/strand.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/use_future.hpp>
 #include <chrono>
@@ -680,6 +682,35 @@ TYPED_TEST(Tls, ServesManyThreads) {
     }
     EXPECT_GT(server.resumed(), 0);
     this->expect_drained(*pool);
+}
+
+TEST(TlsCoroutines, ShareAPoolOnThreeThreads) {
+    Server server;
+    asio::io_context io;
+    TlsPool pool{io.get_executor(),
+                 weir::tls::Connector{trusting_at(server.service())},
+                 {.size = {.high = 4}, .upkeep = {.check_after_idle = 1ms}}};
+    auto const client = [&](int number) -> asio::awaitable<void> {
+        for (int round = 0; round != 20; ++round) {
+            auto conn = co_await pool.async_acquire(asio::use_awaitable);
+            std::string answer(5, '\0');
+            co_await asio::async_write(conn->stream(), asio::buffer("hello", 5), asio::use_awaitable);
+            co_await asio::async_read(conn->stream(), asio::buffer(answer), asio::use_awaitable);
+            EXPECT_EQ(answer, "hello");
+            ManualClock::advance(1s);
+            if (round % 5 == number % 5) conn.discard();
+        }
+    };
+    std::vector<std::future<void>> ends;
+    {
+        asio_test::Runner const runner{io, 3};
+        for (int number = 0; number != 8; ++number)
+            ends.push_back(asio::co_spawn(asio::make_strand(io), client(number), asio::use_future));
+        for (auto& end : ends) EXPECT_NO_THROW(end.get());
+        EXPECT_TRUE(pool.close(20s));
+    }
+    EXPECT_GT(server.resumed(), 0);
+    asio_test::expect_clean_end(pool, io);
 }
 
 TEST(TlsCoroutines, ConnectCheckAndTalkOnOneThread) {

@@ -47,8 +47,8 @@ namespace weir::tls {
 
 /// A connected stream: `conn.stream()` is a `boost::asio::ssl::stream<boost::asio::ip::tcp::socket>`.
 ///
-/// Distinct objects: safe. Shared objects: unsafe. As with `tcp::Connection`, who leaves half an answer in it calls
-/// `lease.discard()`.
+/// As `tcp::Connection`, also in that it must not outlive the context of the pool's executor, and that who leaves half
+/// an answer in it calls `lease.discard()`.
 class Connection {
 public:
     using Stream = boost::asio::ssl::stream<boost::asio::ip::tcp::socket>;
@@ -237,7 +237,7 @@ class Connector : public detail::Hooks {
 public:
     /// Throws `std::invalid_argument` naming the option that is wrong, `system_error` when there is no such `ca_file`,
     /// and what `configure` throws.
-    explicit Connector(Options options) : tcp_{options.tcp} {
+    explicit Connector(Options const& options) : tcp_{options.tcp} {
         options.validate();
         client_ = std::make_shared<detail::Client>(options);
     }
@@ -265,7 +265,7 @@ private:
 /// As `Connector` in all else. A wait ends at the deadline, or when the pool closes.
 class BlockingConnector : public detail::Hooks {
 public:
-    explicit BlockingConnector(Options options) : tcp_{options.tcp} {
+    explicit BlockingConnector(Options const& options) : tcp_{options.tcp} {
         options.validate();
         client_ = std::make_shared<detail::Client>(options);
     }

@@ -72,11 +72,11 @@ inline boost::system::system_error last_error(std::string const& text) {
 inline boost::system::error_code cause_of(boost::system::error_code failed, SSL const* ssl) noexcept {
     if (failed == boost::asio::ssl::error::stream_truncated || failed == boost::asio::error::eof) return Errc::hung_up;
     if (failed.category() != boost::asio::error::get_ssl_category()) return failed;
-    switch (ERR_GET_REASON(static_cast<unsigned long>(failed.value()))) {
-        case SSL_R_CERTIFICATE_VERIFY_FAILED: return {static_cast<int>(::SSL_get_verify_result(ssl)), error_category()};
-        case SSL_R_WRONG_VERSION_NUMBER: return Errc::no_tls;
-        default: return failed;
-    }
+    auto const reason = ERR_GET_REASON(static_cast<unsigned long>(failed.value()));
+    if (reason == SSL_R_WRONG_VERSION_NUMBER) return Errc::no_tls;
+    auto const verified = ::SSL_get_verify_result(ssl);
+    if (reason != SSL_R_CERTIFICATE_VERIFY_FAILED || verified == X509_V_OK) return failed;
+    return {static_cast<int>(verified), error_category()};
 }
 
 }  // namespace weir::tls::detail
