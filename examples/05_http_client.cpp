@@ -28,36 +28,32 @@ template <class Conn>
 asio::awaitable<void> get(HttpPool<Conn>& pool, std::string host, std::string target) {
     http::request<http::empty_body> request{http::verb::get, target, 11};
     request.set(http::field::host, host);
-    boost::beast::flat_buffer buffer;
-    http::response<http::string_body> response;
     auto conn = co_await pool.async_acquire();
     co_await http::async_write(conn->stream(), request, asio::use_awaitable);
+    boost::beast::flat_buffer buffer;
+    http::response<http::string_body> response;
     co_await http::async_read(conn->stream(), buffer, response, asio::use_awaitable);
     std::cout << target << ": " << response.result_int() << " over connection " << conn.id() << "\n";
     if (!response.keep_alive()) conn.discard();
 }
 
-/// Twelve requests at a time; 0 when all were answered.
+// 0 when all are answered.
 template <class Conn, class Connector>
 int run(asio::io_context& io, Connector connector, std::string const& host, tcp::acceptor& server) {
     HttpPool<Conn> pool{io.get_executor(), connector, {.size = {.high = 3}, .upkeep = {.check_after_idle = 1s}}};
-    int left = 12;
-    int failed = 0;
-    for (int number = 0; number < 12; ++number) {
-        asio::co_spawn(io, get(pool, host, "/?" + std::to_string(number)), [&](std::exception_ptr const& error) {
-            failed += error ? 1 : 0;
-            if (--left == 0) pool.async_close([&](boost::system::error_code) { server.close(); });
-        });
-    }
+    int left = 12, failed = 0;
+    auto const done = [&](std::exception_ptr const& error) {
+        failed += error ? 1 : 0;
+        if (--left == 0) pool.async_close([&](boost::system::error_code) { server.close(); });
+    };
+    for (int i = 0; i < 12; ++i) asio::co_spawn(io, get(pool, host, "/?" + std::to_string(i)), done);
     io.run();
     if (auto const failure = pool.last_connect_failure()) std::cout << failure->text << "\n";
     std::cout << 12 - failed << " answers over " << pool.stats().connected << " connections\n";
     return failed == 0 ? 0 : 1;
 }
 
-asio::awaitable<void> serve(tcp::acceptor& acceptor) {
-    auto socket = co_await acceptor.async_accept(asio::use_awaitable);
-    asio::co_spawn(acceptor.get_executor(), serve(acceptor), asio::detached);  // the next one
+asio::awaitable<void> answer(tcp::socket socket) {
     for (boost::beast::flat_buffer buffer;;) {
         http::request<http::empty_body> request;
         co_await http::async_read(socket, buffer, request, asio::use_awaitable);
@@ -65,6 +61,10 @@ asio::awaitable<void> serve(tcp::acceptor& acceptor) {
         response.prepare_payload();
         co_await http::async_write(socket, response, asio::use_awaitable);
     }
+}
+
+asio::awaitable<void> serve(tcp::acceptor& door) {
+    for (;;) co_spawn(door.get_executor(), answer(co_await door.async_accept(asio::use_awaitable)), asio::detached);
 }
 
 int main(int count, char** arguments) {

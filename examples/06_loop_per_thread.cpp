@@ -26,13 +26,15 @@ namespace asio = boost::asio;
 using asio::ip::tcp;
 using Pool = weir::Pool<weir::tcp::Connection>;
 
-asio::awaitable<void> echo(tcp::acceptor& acceptor) {
-    auto socket = co_await acceptor.async_accept(asio::use_awaitable);
-    asio::co_spawn(acceptor.get_executor(), echo(acceptor), asio::detached);  // the next one
+asio::awaitable<void> echo(tcp::socket socket) {
     for (char byte{};;) {
         co_await asio::async_read(socket, asio::buffer(&byte, 1), asio::use_awaitable);
         co_await asio::async_write(socket, asio::buffer(&byte, 1), asio::use_awaitable);
     }
+}
+
+asio::awaitable<void> serve(tcp::acceptor& door) {
+    for (;;) co_spawn(door.get_executor(), echo(co_await door.async_accept(asio::use_awaitable)), asio::detached);
 }
 
 /// Fifty requests; how many were handed over between threads.
@@ -67,14 +69,12 @@ int run(weir::tcp::Connector const& connector, std::size_t pool_count) {
 int main() {
     asio::thread_pool server{1};
     tcp::acceptor acceptor{server, {asio::ip::address_v4::loopback(), 0}};
-    asio::co_spawn(server, echo(acceptor), asio::detached);
+    asio::co_spawn(server, serve(acceptor), asio::detached);
     auto const port = std::to_string(acceptor.local_endpoint().port());
     weir::tcp::Connector const connector{{.host = "127.0.0.1", .service = port}};
     int const with_one = run(connector, 1);
     int const with_four = run(connector, 4);
     std::cout << with_one << " of 400 requests are handed over between threads with one pool for four loops, "
               << with_four << " with a pool for each\n";
-    server.stop();
-    server.join();
     return with_one == 300 && with_four == 0 ? 0 : 1;
 }
