@@ -337,6 +337,19 @@ void settings_come_and_go(asio::io_context& io, Connector connector) {
     EXPECT_TRUE(pool.close());
 }
 
+TEST_F(Postgres, AResettingConnectorTakesNoSettingForOneThatItHasTakenBack) {
+    asio::io_context io;
+    PerTenant pool{io.get_executor(), libpq::ResettingConnector{server().url()}, {.size = {.high = 1}}};
+    Connection::Settings const tenant{{"work_mem", "77kB"}};
+    Runner const running{io};
+    for (int i = 0; i != 3; ++i) {
+        auto lease = pool.acquire(tenant);
+        EXPECT_EQ(lease->query("SHOW work_mem").text(0, 0), "77kB");
+    }
+    EXPECT_NE(pool.acquire()->query("SHOW work_mem").text(0, 0), "77kB");
+    EXPECT_EQ(pool.stats().settings_applied, 1u);
+}
+
 TEST_F(Postgres, SettingsAreAppliedAndTakenBack) {
     asio::io_context io;
     settings_come_and_go(io, Connector{server().url()});

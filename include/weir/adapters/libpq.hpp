@@ -79,18 +79,31 @@ private:
     Options options_;
 };
 
-/// Leaves nothing of one lease to the next: after each, what is under way is rolled back and DISCARD ALL run.
+/// Leaves nothing of one lease to the next but its setting: after each, what is under way is rolled back and DISCARD ALL
+/// run, and the setting made again.
 ///
 /// Who gives back does not wait for that; the session counts as leased until it is done.
 class ResettingConnector : public Connector {
 public:
     using Connector::Connector;
 
+    boost::asio::awaitable<void> apply(Connection& conn, Connection::Settings const& settings) const {
+        co_await Connector::apply(conn, settings);
+        conn.settings_ = settings;
+    }
+
+    boost::asio::awaitable<void> reset(Connection& conn) const {
+        co_await Connector::reset(conn);
+        conn.settings_ = Connection::Settings{};
+    }
+
     boost::asio::awaitable<bool> recycle(Connection& conn) const {
         auto const status = PQtransactionStatus(conn.native_handle());
         if (status == PQTRANS_INTRANS || status == PQTRANS_INERROR) co_await conn.async_query("ROLLBACK");
         if (!conn.fit()) co_return false;
         co_await conn.async_query("DISCARD ALL");
+        // The pool takes it for one that has its setting still.
+        if (!conn.settings_.empty()) co_await Connector::apply(conn, conn.settings_);
         co_return true;
     }
 };

@@ -136,6 +136,8 @@ public:
     static boost::asio::awaitable<Connection> async_open(Options const& options, boost::asio::any_io_executor executor);
 
 private:
+    friend class ResettingConnector;
+
     struct Finish {
         // Says goodbye and waits for nothing, as the connection does not block.
         void operator()(PGconn* conn) const noexcept { PQfinish(conn); }
@@ -237,6 +239,7 @@ private:
     std::optional<adapters::SocketWaiter> waiter_;  // of one that a coroutine opened
     adapters::HangupWatch hangup_{};
     std::chrono::milliseconds query_timeout_;
+    Settings settings_{};  // where they are to be made again after every lease
 };
 
 inline Result Connection::query(std::string const& sql, Parameters const& parameters) {
