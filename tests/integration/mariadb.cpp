@@ -578,6 +578,19 @@ TEST_F(Mariadb, AResettingConnectorLeavesNothingOfOneLeaseToTheNext) {
 
 using PerTenant = Pool<Connection, weir::SettingBuckets<Connection::Settings>>;
 
+TEST_F(Mariadb, AResettingConnectorTakesNoSettingForOneThatItHasTakenBack) {
+    asio::io_context io;
+    PerTenant pool{io.get_executor(), mariadb::ResettingConnector{options()}, {.size = {.high = 1}}};
+    Connection::Settings const tenant{{"@tenant", "seven"}};
+    Runner const running{io};
+    for (int i = 0; i != 3; ++i) {
+        auto lease = pool.acquire(tenant);
+        EXPECT_EQ(lease->query("SELECT @tenant").text(0, 0), "seven");
+    }
+    EXPECT_TRUE(pool.acquire()->query("SELECT @tenant").is_null(0, 0));
+    EXPECT_EQ(pool.stats().settings_applied, 1u);
+}
+
 template <class Connector>
 void settings_come_and_go(asio::io_context& io, Connector connector) {
     PerTenant pool{io.get_executor(), std::move(connector), {.size = {.high = 1}}};

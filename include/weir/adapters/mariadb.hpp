@@ -97,16 +97,29 @@ private:
     Options options_;
 };
 
-/// Leaves nothing of one lease to the next: after each, a transaction is rolled back and the session is reset.
+/// Leaves nothing of one lease to the next but its setting: after each, a transaction is rolled back, the session is
+/// reset, and the setting made again.
 ///
 /// Who gives back does not wait for that; the session counts as leased until it is done.
 class ResettingConnector : public Connector {
 public:
     using Connector::Connector;
 
+    boost::asio::awaitable<void> apply(Connection& conn, Connection::Settings const& settings) const {
+        co_await conn.async_apply(settings);
+        conn.settings_ = settings;
+    }
+
+    boost::asio::awaitable<void> reset(Connection& conn) const {
+        co_await conn.async_reset();
+        conn.settings_ = Connection::Settings{};
+    }
+
     boost::asio::awaitable<bool> recycle(Connection& conn) const {
         if (!conn.usable()) co_return false;
         co_await conn.async_reset();
+        // The pool takes it for one that has its setting still.
+        if (!conn.settings_.empty()) co_await conn.async_apply(conn.settings_);
         co_return conn.fit();
     }
 };

@@ -170,6 +170,8 @@ public:
     }
 
 private:
+    friend class ResettingConnector;
+
     // Gives up what is still under way at its end.
     class Running {
     public:
@@ -222,6 +224,7 @@ private:
     std::string database_;
     std::string charset_;
     std::chrono::milliseconds query_timeout_;
+    Settings settings_{};                             // where they are to be made again after every lease
     std::optional<adapters::SocketWaiter> waiter_{};  // of one that a coroutine opened
     adapters::HangupWatch hangup_{};
 };
