@@ -185,6 +185,17 @@ TYPED_TEST(Tls, LendsAnIdleOneAgain) {
     this->expect_drained(*pool);
 }
 
+TYPED_TEST(Tls, ClosesAnIdleOneAtOnceWhoseServerHangsUpThoughNothingIsChecked) {
+    auto server = std::make_unique<Server>();
+    auto const pool = this->pool_at(server->service());
+    this->make_idle(*pool);
+    EXPECT_EQ(pool->stats().idle, 1u);
+    server.reset();
+    EXPECT_TRUE(eventually([&] { return pool->stats().open == 0; })) << "nobody has told the pool";
+    EXPECT_EQ(pool->stats().closed_unhealthy, 1u);
+    this->expect_drained(*pool);
+}
+
 TYPED_TEST(Tls, LendsOneToWhichOnlyTicketsHaveCome) {
     Server server;
     auto const pool = this->pool_at(server.service());

@@ -7,6 +7,7 @@
 
 #include <array>
 #include <boost/unordered/unordered_flat_map.hpp>
+#include <cerrno>
 #include <cstdint>
 #include <mutex>
 #include <thread>
@@ -57,11 +58,14 @@ private:
             // Once: what has hung up hangs up no more.
             epoll_event event{.events = EPOLLRDHUP | EPOLLONESHOT, .data = {.u64 = number}};
             watched_.emplace(number, evictor);
-            if (::epoll_ctl(epoll_, EPOLL_CTL_ADD, socket, &event) != 0) {
+            latest_[socket] = number;
+            // A connection may be made of one that is still watched, and takes its place.
+            if (::epoll_ctl(epoll_, EPOLL_CTL_ADD, socket, &event) != 0 &&
+                (errno != EEXIST || ::epoll_ctl(epoll_, EPOLL_CTL_MOD, socket, &event) != 0)) {
                 watched_.erase(number);
+                latest_.erase(socket);
                 return 0;
             }
-            latest_[socket] = number;
             return number;
         }
 
