@@ -45,7 +45,8 @@ inline void report(std::string const& server, std::string const& fault, Figures 
 struct Fault {
     std::string name{};
     std::function<void()> begin{};
-    std::function<void()> end{};     ///< returns when the server answers again
+    std::function<void()> meanwhile{};  ///< again and again until enough have failed, where once might hit nobody
+    std::function<void()> end{};        ///< returns when the server answers again
     std::string cause{};             ///< what it is, as the message of an error: it does not end before that was seen
     std::set<std::string> others{};  ///< further messages that are true meanwhile
     std::size_t failures = 20;       ///< how many requests have to fail before it ends
@@ -80,7 +81,7 @@ Figures endure(Backend& backend, Fault const& fault, LoadOptions const& options 
         figures.close = Clock::now() - began;
         EXPECT_LT(figures.close, deadline + std::chrono::seconds{1});
         closing.stop();
-        EXPECT_TRUE(load.wait_for_failures(fault.failures, fault.cause)) << load.tally().reasons();
+        EXPECT_TRUE(load.wait_for_failures(fault.failures, fault.cause, fault.meanwhile)) << load.tally().reasons();
         fault.end();
 
         auto const recovered = Clock::now();

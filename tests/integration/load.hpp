@@ -25,6 +25,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
+#include <functional>
 #include <future>
 #include <map>
 #include <memory>
@@ -152,10 +153,12 @@ public:
         auto const before = tally().succeeded;
         return asio_test::wait_until([&] { return tally().succeeded >= before + more; });
     }
-    bool wait_for_failures(std::size_t some, std::string const& cause) const {
+    bool wait_for_failures(std::size_t some, std::string const& cause, std::function<void()> const& meanwhile) const {
         return asio_test::wait_until([&] {
             auto const now = tally();
-            return now.failed() >= some && now.shows(cause);
+            if (now.failed() >= some && now.shows(cause)) return true;
+            if (meanwhile) meanwhile();
+            return false;
         });
     }
 

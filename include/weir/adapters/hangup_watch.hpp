@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <cstdint>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <utility>
 #include <weir/connector.hpp>
@@ -20,7 +21,7 @@ namespace weir::adapters {
 ///
 /// One thread watches for the whole program, from the first of these on, and sleeps as long as nobody hangs up. (On the
 /// executor of the pool a watch would be work, and `run()` of a context would not return before the pool is closed.) A
-/// connection costs two system calls for all its life. Where the kernel has no room for another it goes unwatched, and
+/// connection costs one system call for all its life. Where the kernel has no room for another it goes unwatched, and
 /// the check before a lease has to find out.
 ///
 /// Movable. Distinct objects: safe. Shared objects: unsafe.
@@ -29,17 +30,15 @@ public:
     HangupWatch() = default;
 
     /// The socket may be closed at any time, by whoever has opened it.
-    HangupWatch(int socket, Evictor const& evictor)
-        : socket_{socket}, number_{Watcher::of_all().add(socket, evictor)} {}
+    HangupWatch(int socket, Evictor const& evictor) : number_{Watcher::of_all().add(socket, evictor)} {}
 
-    HangupWatch(HangupWatch&& other) noexcept : socket_{other.socket_}, number_{std::exchange(other.number_, 0)} {}
+    HangupWatch(HangupWatch&& other) noexcept : number_{std::exchange(other.number_, 0)} {}
     HangupWatch& operator=(HangupWatch&& other) noexcept {
-        std::swap(socket_, other.socket_);
         std::swap(number_, other.number_);
         return *this;
     }
     ~HangupWatch() {
-        if (number_ != 0) Watcher::of_all().remove(socket_, number_);
+        if (number_ != 0) Watcher::of_all().remove(number_);
     }
 
 private:
@@ -58,26 +57,18 @@ private:
             // Once: what has hung up hangs up no more.
             epoll_event event{.events = EPOLLRDHUP | EPOLLONESHOT, .data = {.u64 = number}};
             watched_.emplace(number, evictor);
-            latest_[socket] = number;
-            // A connection may be made of one that is still watched, and takes its place.
-            if (::epoll_ctl(epoll_, EPOLL_CTL_ADD, socket, &event) != 0 &&
-                (errno != EEXIST || ::epoll_ctl(epoll_, EPOLL_CTL_MOD, socket, &event) != 0)) {
-                watched_.erase(number);
-                latest_.erase(socket);
-                return 0;
-            }
-            return number;
+            if (::epoll_ctl(epoll_, EPOLL_CTL_ADD, socket, &event) == 0) return number;
+            // A connection may be made of one that is watched, and takes its place.
+            if (errno == EEXIST && ::epoll_ctl(epoll_, EPOLL_CTL_MOD, socket, &event) == 0) return number;
+            watched_.erase(number);
+            return 0;
         }
 
-        void remove(int socket, std::uint64_t number) noexcept {
+        // The kernel forgets a socket when it is closed. It is not told to: the descriptor may have been closed behind
+        // our back, and its number be another's. What it reports meanwhile is of nobody any more.
+        void remove(std::uint64_t number) noexcept {
             std::lock_guard const lock{mutex_};
             watched_.erase(number);
-            // A descriptor that was closed before is not watched any more, and its number may be another's.
-            auto const latest = latest_.find(socket);
-            if (latest == latest_.end() || latest->second != number) return;
-            latest_.erase(latest);
-            epoll_event none{};
-            ::epoll_ctl(epoll_, EPOLL_CTL_DEL, socket, &none);
         }
 
     private:
@@ -88,7 +79,11 @@ private:
             sigset_t before{};
             ::sigfillset(&all);
             ::pthread_sigmask(SIG_SETMASK, &all, &before);
-            std::thread{[this] { watch(); }}.detach();
+            try {
+                std::thread{[this] { watch(); }}.detach();
+            } catch (std::system_error const&) {
+                // No thread is to be had: nobody is told of anything.
+            }
             ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
         }
 
@@ -108,13 +103,11 @@ private:
         }
 
         int const epoll_ = ::epoll_create1(EPOLL_CLOEXEC);
-        std::mutex mutex_;  // protects those below
+        std::mutex mutex_;  // protects the two below
         std::uint64_t last_ = 0;
-        boost::unordered_flat_map<std::uint64_t, Evictor> watched_;  // by their number
-        boost::unordered_flat_map<int, std::uint64_t> latest_;       // by their descriptor
+        boost::unordered_flat_map<std::uint64_t, Evictor> watched_;
     };
 
-    int socket_ = -1;
     std::uint64_t number_ = 0;
 };
 
