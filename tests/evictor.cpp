@@ -129,6 +129,35 @@ TEST(Evictor, BringsUpWhatFallsShortOfLow) {
     EXPECT_TRUE(eventually([&] { return pool.stats().idle == 1 && pool.stats().connected == 2; }));
 }
 
+TYPED_TEST(EvictorIn, FindsWhatLiesBelowThoseThatComeAndGo) {
+    for (int round = 0; round != 300; ++round) {
+        Peer peer;
+        TypeParam pool{peer, {.size = {.high = 8}}};
+        std::vector<weir::Lease<int>> leases;
+        for (int i = 0; i != 4; ++i) leases.push_back(pool.acquire());
+        for (auto& lease : leases) lease.release();
+        std::atomic<bool> has_begun = false;
+        std::atomic<bool> done = false;
+        std::atomic<bool> is_lent = false;
+        std::thread user{[&] {
+            for (; !done; has_begun = true) {
+                auto a = pool.try_acquire();
+                auto b = pool.try_acquire();
+                for (auto* each : {&a, &b}) {
+                    if (!*each) continue;
+                    if (***each == 0) is_lent = true;  // where the oldest is not the last to be lent
+                    (*each)->release();
+                }
+            }
+        }};
+        while (!has_begun) std::this_thread::yield();
+        peer.hang_up(0);
+        done = true;
+        user.join();
+        ASSERT_TRUE(is_lent || eventually([&] { return pool.stats().closed_unhealthy == 1; })) << "in round " << round;
+    }
+}
+
 TEST(Evictor, RacesWithEverybodyAndLosesNothing) {
     constexpr int rounds = 2000;
     Peer peer;

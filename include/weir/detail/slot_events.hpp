@@ -43,8 +43,7 @@ public:
         Lock const lock{*this, orders};
         if (this->closed_ || slot.id != id) return;
         if constexpr (P::has_upkeep) slot.dies_at.store(SlotBase::evicted, std::memory_order_relaxed);
-        this->close_all(this->store_.take_coldest(1, [&](SlotBase const& each) { return &each == &slot; }),
-                        Cause::unhealthy, orders);
+        if (SlotBase* const idle = take(slot)) this->begin_close(*idle, Cause::unhealthy, orders);
     }
 
     /// A resource has been closed and destroyed: its slot is free.
@@ -200,6 +199,15 @@ protected:
     ~SlotEvents() = default;
 
 private:
+    /// Takes it out of the store if it lies there. Without a look beforehand, which may overlook it.
+    SlotBase* take(SlotBase const& slot) noexcept {
+        auto const is_it = [&](SlotBase const& each) { return &each == &slot; };
+        if constexpr (P::has_settings)
+            return this->store_.take_first(slot.bucket, is_it);
+        else
+            return this->store_.take_first(is_it);
+    }
+
     /// What was opened for somebody in particular is his; anything else is for whoever is next.
     void settle_new(Waiter* owner, SlotBase& slot, time_point now, Orders& orders) noexcept {
         bool const may_stay = !this->closed_ && this->ledger_.surplus() == 0;
