@@ -1,11 +1,18 @@
 // Resources that are known to be past use before anybody asks for them.
 
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/execution.hpp>
+#include <boost/asio/execution_context.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
+
 #include <weir/connector.hpp>
 #include <weir/pool.hpp>
 
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <chrono>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -14,10 +21,12 @@
 #include <utility>
 #include <vector>
 
+#include "support/coroutine.hpp"
 #include "support/eventually.hpp"
 
 namespace {
 
+namespace asio = boost::asio;
 using weir::Evictor;
 using weir::test::eventually;
 
@@ -186,6 +195,62 @@ TEST(Evictor, RacesWithEverybodyAndLosesNothing) {
     auto const stats = pool.stats();
     EXPECT_EQ(stats.open, 0u);
     EXPECT_EQ(stats.connected, peer.closed().size());
+}
+
+// ---- What a close waits for --------------------------------------------------------------------------------------------
+
+/// Holds whoever hands it work at a gate, once that is in the context's queue.
+struct LingeringExecutor {
+    struct Gate {
+        std::atomic<bool> entered = false;
+        std::atomic<bool> open = false;
+    };
+
+    asio::io_context* io;
+    std::atomic<std::thread::id> const* who;
+    Gate* gate;
+
+    asio::execution_context& query(asio::execution::context_t) const noexcept { return *io; }
+    static constexpr asio::execution::blocking_t query(asio::execution::blocking_t) noexcept {
+        return asio::execution::blocking.never;
+    }
+    LingeringExecutor require(asio::execution::blocking_t::never_t) const noexcept { return *this; }
+    template <class Function>
+    void execute(Function function) const {
+        bool const lingers = std::this_thread::get_id() == who->load();
+        asio::post(*io, std::move(function));
+        if (!lingers) return;
+        gate->entered = true;
+        while (!gate->open) std::this_thread::yield();
+    }
+    bool operator==(LingeringExecutor const&) const noexcept = default;
+};
+
+struct AwaitablyClosed : Peer {
+    asio::awaitable<void> close(int number) const {
+        Peer::close(number);
+        co_return;
+    }
+};
+
+// Rule 38.
+TEST(Evictor, HoldsBackTheEndOfACloseUntilItIsDoneWithTheExecutor) {
+    asio::io_context io;
+    LingeringExecutor::Gate gate;
+    std::atomic<std::thread::id> killers;
+    AwaitablyClosed peer;
+    weir::Pool<int> pool{LingeringExecutor{&io, &killers, &gate}, peer};
+    asio_test::Runner const running{io};
+    pool.acquire().release();
+    std::thread killer{[&] {
+        killers = std::this_thread::get_id();
+        peer.hang_up(0);
+    }};
+    ASSERT_TRUE(eventually([&] { return gate.entered && pool.stats().open == 0; }));
+    EXPECT_FALSE(pool.close(std::chrono::milliseconds{50}));
+    gate.open = true;
+    EXPECT_TRUE(pool.close());
+    killer.join();
 }
 
 }  // namespace

@@ -199,9 +199,11 @@ private:
     }
 
     void evict(SlotBase& slot, std::uint64_t id) noexcept {
+        if (!arbiter_.hold(Holder::thread)) return;  // on a thread that nobody may know of
         Orders orders;
         arbiter_.evict(slot, id, orders);
         carry_out(orders, Where::on_worker);
+        this->unhold(Holder::thread);
     }
 
     void connect_on_worker(Resource& slot, Orders& orders) noexcept {
