@@ -91,6 +91,7 @@ TEST_F(Postgres, ACoroutineQueriesWithParametersOfEveryKind) {
         EXPECT_TRUE(row.is_null(0, 5));
         EXPECT_FALSE(row.is_null(0, 0));
         EXPECT_EQ(code_of([&] { row.number(0, 1); }), sqlstate("22P02"));
+        EXPECT_EQ(code_of([&] { lease->query("SELECT $1", std::string("a\0b", 3)); }), sqlstate("22021"));
     });
     EXPECT_TRUE(pool.close());
 }
@@ -191,7 +192,8 @@ TEST_F(Postgres, AWrongConninfoIsRefusedAtOnceAndNamed) {
     EXPECT_EQ(why({.conninfo = "hots=db"}), "weir: libpq::Options::conninfo: invalid connection option \"hots\"");
     EXPECT_EQ(why({.conninfo = "", .parameters = {{"hots", "db"}}}),
               "weir: libpq::Options::parameters: unknown keyword 'hots'");
-    EXPECT_EQ(why({.conninfo = "", .query_timeout = 0s}), "weir: libpq::Options::query_timeout must be above zero");
+    EXPECT_EQ(why({.conninfo = "", .query_timeout = 0s}),
+              "weir: libpq::Options::query_timeout must be above zero, and at most a year");
     EXPECT_EQ(why({.conninfo = "host=db"}), "accepted");
 }
 

@@ -336,7 +336,8 @@ TEST(RedisOptions, WhatIsWrongIsNamed) {
     EXPECT_EQ(why({.user = "a"}), "weir: hiredis::Options::password must not be empty where there is a user");
     EXPECT_EQ(why({.database = -1}), "weir: hiredis::Options::database must not be negative");
     EXPECT_EQ(why({.client_name = "a b"}), "weir: hiredis::Options::client_name must have neither spaces nor controls");
-    EXPECT_EQ(why({.command_timeout = 0ms}), "weir: hiredis::Options::command_timeout must be above zero");
+    EXPECT_EQ(why({.command_timeout = 0ms}),
+              "weir: hiredis::Options::command_timeout must be above zero, and at most a year");
     EXPECT_EQ(why({}), "accepted");
 }
 
@@ -420,7 +421,6 @@ TEST_F(Redis, ALookSeesThatTheServerHasHungUp) {
     EXPECT_TRUE(BlockingConnector{here()}.check(conn));
     ASSERT_EQ(server().cli({"CLIENT", "KILL", "ID", std::to_string(id_of(conn))}), "1");
     ASSERT_TRUE(wait_until([&] { return hung_up(conn); }));
-    EXPECT_TRUE(conn.fit());
     EXPECT_FALSE(BlockingConnector{here()}.check(conn));
 }
 

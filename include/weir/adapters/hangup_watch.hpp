@@ -6,9 +6,11 @@
 #include <sys/epoll.h>
 
 #include <array>
+#include <atomic>
 #include <boost/unordered/unordered_flat_map.hpp>
 #include <cerrno>
 #include <cstdint>
+#include <memory>
 #include <mutex>
 #include <system_error>
 #include <thread>
@@ -30,10 +32,14 @@ public:
     HangupWatch() = default;
 
     /// The socket may be closed at any time, by whoever has opened it.
-    HangupWatch(int socket, Evictor const& evictor) : number_{Watcher::of_all().add(socket, evictor)} {}
+    HangupWatch(int socket, Evictor const& evictor)
+        : heard_{std::make_unique<std::atomic<bool>>(false)},
+          number_{Watcher::of_all().add(socket, {evictor, heard_.get()})} {}
 
-    HangupWatch(HangupWatch&& other) noexcept : number_{std::exchange(other.number_, 0)} {}
+    HangupWatch(HangupWatch&& other) noexcept
+        : heard_{std::move(other.heard_)}, number_{std::exchange(other.number_, 0)} {}
     HangupWatch& operator=(HangupWatch&& other) noexcept {
+        std::swap(heard_, other.heard_);
         std::swap(number_, other.number_);
         return *this;
     }
@@ -41,7 +47,15 @@ public:
         if (number_ != 0) Watcher::of_all().remove(number_);
     }
 
+    /// Whether the peer has hung up, as far as that thread knows: for `recycle`, as it looks at memory only.
+    bool heard() const noexcept { return heard_ && heard_->load(std::memory_order_relaxed); }
+
 private:
+    struct Watched {
+        Evictor evictor{};
+        std::atomic<bool>* heard = nullptr;  // the watch's, which removes this before it goes
+    };
+
     class Watcher {
     public:
         // Never destroyed: pools may live as long as the program does.
@@ -51,12 +65,12 @@ private:
         }
 
         /// The number of the watch, or 0.
-        std::uint64_t add(int socket, Evictor const& evictor) {
+        std::uint64_t add(int socket, Watched const& watched) {
             std::lock_guard const lock{mutex_};
             auto const number = ++last_;
             // Once: what has hung up hangs up no more.
             epoll_event event{.events = EPOLLRDHUP | EPOLLONESHOT, .data = {.u64 = number}};
-            watched_.emplace(number, evictor);
+            watched_.emplace(number, watched);
             if (::epoll_ctl(epoll_, EPOLL_CTL_ADD, socket, &event) == 0) return number;
             // A connection may be made of one that is watched, and takes its place.
             if (errno == EEXIST && ::epoll_ctl(epoll_, EPOLL_CTL_MOD, socket, &event) == 0) return number;
@@ -99,15 +113,19 @@ private:
         Evictor find(std::uint64_t number) noexcept {
             std::lock_guard const lock{mutex_};
             auto const found = watched_.find(number);
-            return found == watched_.end() ? Evictor{} : found->second;
+            if (found == watched_.end()) return {};
+            // Relaxed: a hint, which orders nothing.
+            found->second.heard->store(true, std::memory_order_relaxed);
+            return found->second.evictor;
         }
 
         int const epoll_ = ::epoll_create1(EPOLL_CLOEXEC);
         std::mutex mutex_;  // protects the two below
         std::uint64_t last_ = 0;
-        boost::unordered_flat_map<std::uint64_t, Evictor> watched_;
+        boost::unordered_flat_map<std::uint64_t, Watched> watched_;
     };
 
+    std::unique_ptr<std::atomic<bool>> heard_{};  // where it stays when this is moved
     std::uint64_t number_ = 0;
 };
 

@@ -67,8 +67,9 @@ inline Options validated(Options options) {
     for (char const each : options.client_name)
         if (each < '!' || each > '~')
             throw std::invalid_argument{"weir: hiredis::Options::client_name must have neither spaces nor controls"};
-    if (options.command_timeout <= options.command_timeout.zero())
-        throw std::invalid_argument{"weir: hiredis::Options::command_timeout must be above zero"};
+    if (options.command_timeout <= options.command_timeout.zero() ||
+        options.command_timeout > adapters::longest_timeout)
+        throw std::invalid_argument{"weir: hiredis::Options::command_timeout must be above zero, and at most a year"};
     return options;
 }
 

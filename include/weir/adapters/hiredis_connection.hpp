@@ -92,7 +92,8 @@ public:
     /// transaction, watching and subscribed to nothing, with the database, name and user that it had. Looks at memory
     /// only, and does not know what was done by `native_handle()`.
     bool fit() const noexcept {
-        return conn_ && conn_->err == 0 && !busy_ && state_.clean() && conn_->reader->pos == conn_->reader->len;
+        return conn_ && conn_->err == 0 && !busy_ && !hangup_.heard() && state_.clean() &&
+               conn_->reader->pos == conn_->reader->len;
     }
 
     /// `fit`, after a look whether the server has hung up. Does not wait, and reads nothing: a server says nothing that

@@ -50,8 +50,8 @@ struct Options {
 /// The same. Throws `std::invalid_argument` that names what is wrong.
 inline Options validated(Options options) {
     detail::Address const checked{options.conninfo, options.parameters};
-    if (options.query_timeout <= options.query_timeout.zero())
-        throw std::invalid_argument{"weir: libpq::Options::query_timeout must be above zero"};
+    if (options.query_timeout <= options.query_timeout.zero() || options.query_timeout > adapters::longest_timeout)
+        throw std::invalid_argument{"weir: libpq::Options::query_timeout must be above zero, and at most a year"};
     return options;
 }
 
@@ -92,7 +92,7 @@ public:
 
     /// Connected, in no transaction and waiting for no answer: fit for the next user. Looks at memory only.
     bool fit() const noexcept {
-        return !*dismissed_ && PQtransactionStatus(conn_.get()) == PQTRANS_IDLE &&
+        return !*dismissed_ && !hangup_.heard() && PQtransactionStatus(conn_.get()) == PQTRANS_IDLE &&
                PQpipelineStatus(conn_.get()) == PQ_PIPELINE_OFF;
     }
 

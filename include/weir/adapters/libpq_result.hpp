@@ -117,7 +117,7 @@ private:
 };
 
 /// What stands in for `$1`, `$2`…: text, numbers, bools, and null for `nullptr` and an empty `std::optional`. All go as
-/// text, whose type the server infers from the statement.
+/// text, whose type the server infers from the statement. Throws 22021 for text with a null byte.
 class Parameters {
 public:
     Parameters() = default;
@@ -154,7 +154,10 @@ private:
     }
     template <std::convertible_to<std::string_view> T>
     static Text text_of(T const& value) {
-        return std::string{std::string_view{value}};
+        std::string text{std::string_view{value}};
+        // As the server refuses it, who would only see what comes before.
+        if (text.find('\0') != text.npos) throw detail::failure("22021", "weir: a parameter has a null byte in it");
+        return text;
     }
 
     std::vector<Text> texts_;

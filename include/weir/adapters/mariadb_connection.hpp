@@ -126,7 +126,7 @@ public:
     }
 
     /// `usable`, and in no transaction: fit for the next user. Looks at memory only.
-    bool fit() const noexcept { return usable() && !in_transaction(); }
+    bool fit() const noexcept { return usable() && !hangup_.heard() && !in_transaction(); }
 
     /// `fit`, after a look at the socket: a server that ends a session closes it, and may say so before. Does not wait.
     bool alive() const noexcept {

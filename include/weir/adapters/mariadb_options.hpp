@@ -7,6 +7,7 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <weir/adapters/socket.hpp>
 
 namespace weir::mariadb {
 
@@ -68,7 +69,8 @@ struct Options {
                "weir: mariadb::Tls::authorities must not be empty");
         demand(!tls || tls->certificate.empty() == tls->key.empty(),
                "weir: mariadb::Tls::key must be given with certificate");
-        demand(query_timeout > query_timeout.zero(), "weir: mariadb::Options::query_timeout must be above zero");
+        demand(query_timeout > query_timeout.zero() && query_timeout <= adapters::longest_timeout,
+               "weir: mariadb::Options::query_timeout must be above zero, and at most a year");
     }
 };
 

@@ -18,6 +18,9 @@
 
 namespace weir::adapters {
 
+/// What a timeout may be at most, so that it can be added to any time: a year.
+inline constexpr std::chrono::milliseconds longest_timeout = std::chrono::hours{365 * 24};
+
 /// What a look at a socket tells that nobody is reading from.
 enum class SocketState {
     quiet,     ///< open as far as is known here, and nothing has come

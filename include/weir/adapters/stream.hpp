@@ -53,6 +53,9 @@ public:
 
     int native_handle() noexcept { return stream_.native_handle(); }
 
+    /// Whether the peer is known to have hung up. Looks at nothing but memory.
+    bool hung_up() const noexcept { return hangup_.heard(); }
+
     /// Whether it is open as far as is known here, and nothing has come that nobody has read. Reads nothing.
     bool is_quiet() noexcept { return stream_.is_open() && look_at(native_handle()) == SocketState::quiet; }
 
@@ -63,10 +66,10 @@ private:
 
 /// The hooks of connectors of such connections that neither wait nor speak to the server.
 struct StreamHooks {
-    /// One whose stream its user has closed is not kept. Looks at nothing but memory.
+    /// One whose stream its user has closed, or its peer, is not kept. Looks at nothing but memory.
     template <class Protocol>
     bool recycle(StreamConnection<Protocol>& conn) const noexcept {
-        return conn.stream().is_open();
+        return conn.stream().is_open() && !conn.hung_up();
     }
 
     /// Tells the peer that nothing more will come, and waits for nothing.

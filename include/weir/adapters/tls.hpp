@@ -65,6 +65,9 @@ public:
         hangup_ = adapters::HangupWatch{stream_.next_layer().native_handle(), evictor};
     }
 
+    /// Whether the peer is known to have hung up. Looks at nothing but memory.
+    bool hung_up() const noexcept { return hangup_.heard(); }
+
     /// Whether its handshake went on from an earlier connection's.
     bool resumed() noexcept { return ::SSL_session_reused(native_handle()) == 1; }
 
@@ -211,7 +214,8 @@ struct Hooks {
     /// One that is closed, by either side, or has part of an answer in it is not kept. Looks at nothing but memory.
     bool recycle(Connection& conn) const noexcept {
         auto* const ssl = conn.native_handle();
-        return conn.stream().next_layer().is_open() && ::SSL_get_shutdown(ssl) == 0 && ::SSL_pending(ssl) == 0;
+        return conn.stream().next_layer().is_open() && !conn.hung_up() && ::SSL_get_shutdown(ssl) == 0 &&
+               ::SSL_pending(ssl) == 0;
     }
 
     /// Says goodbye (close_notify), and waits for no answer.
