@@ -20,6 +20,7 @@
 #include <boost/asio/use_future.hpp>
 #include <chrono>
 #include <cstdio>
+#include <cstdlib>
 #include <fstream>
 #include <functional>
 #include <future>
@@ -423,15 +424,39 @@ TYPED_TEST(Tls, TrustsTheSystemsAuthoritiesOnly) {
     EXPECT_EQ(error.code(), weir::tls::Errc::unknown_authority) << error.what();
 }
 
+/// A file with the tests' authority.
+class AuthorityFile {
+public:
+    AuthorityFile() { std::ofstream{name_} << authority().certificate(); }
+    AuthorityFile(AuthorityFile const&) = delete;
+    AuthorityFile& operator=(AuthorityFile const&) = delete;
+    ~AuthorityFile() { std::remove(name_.c_str()); }
+
+    std::string const& name() const { return name_; }
+
+private:
+    std::string const name_ = ::testing::TempDir() + "weir_tls_" + std::to_string(::getpid()) + ".pem";
+};
+
 TYPED_TEST(Tls, TrustsTheAuthoritiesOfAFile) {
     Server server;
+    AuthorityFile const file;
     auto options = trusting_at(server.service());
     options.configure = nullptr;
-    options.ca_file = ::testing::TempDir() + "weir_tls_" + std::to_string(::getpid()) + ".pem";
-    std::ofstream{options.ca_file} << authority().certificate();
-    auto const file = options.ca_file;
+    options.ca_file = file.name();
     auto const pool = this->pool_at(std::move(options));
-    std::remove(file.c_str());
+    this->make_idle(*pool);
+    this->expect_drained(*pool);
+}
+
+TYPED_TEST(Tls, TrustsTheAuthoritiesThatTheSystemIsToldToTrust) {
+    Server server;
+    AuthorityFile const file;
+    auto options = trusting_at(server.service());
+    options.configure = nullptr;
+    ::setenv("SSL_CERT_FILE", file.name().c_str(), 1);
+    auto const pool = this->pool_at(std::move(options));
+    ::unsetenv("SSL_CERT_FILE");
     this->make_idle(*pool);
     this->expect_drained(*pool);
 }
@@ -465,7 +490,12 @@ TYPED_TEST(Tls, SpeaksNoVersionThatIsTooOld) {
     Server server;
     ::SSL_CTX_set_min_proto_version(server.context().native_handle(), TLS1_VERSION);
     ::SSL_CTX_set_max_proto_version(server.context().native_handle(), TLS1_1_VERSION);
-    auto const pool = this->pool_at(server.service());
+    // The system may refuse them, too; then the handshake alone says nothing.
+    long oldest = 0;
+    auto options = trusting_at(server.service());
+    options.configure = [&](ssl::context& context) { oldest = SSL_CTX_get_min_proto_version(context.native_handle()); };
+    auto const pool = this->pool_at(std::move(options));
+    EXPECT_EQ(oldest, TLS1_2_VERSION);
     EXPECT_EQ(failure_of(*pool).code().category().name(), std::string{"asio.ssl"});
     this->expect_drained(*pool);
 }
