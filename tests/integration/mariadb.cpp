@@ -5,11 +5,12 @@
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/redirect_error.hpp>
-#include <boost/asio/thread_pool.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/use_future.hpp>
+#include <boost/asio/write.hpp>
 
 #include <gtest/gtest.h>
 
@@ -37,6 +38,7 @@
 #include "servers/mariadb.hpp"
 #include "servers/silent.hpp"
 #include "support/coroutine.hpp"
+#include "support/slow_names.hpp"
 
 namespace {
 
@@ -164,6 +166,37 @@ TEST_F(Mariadb, ACallGivesItsFirstRowsAndLeavesNothingBehind) {
     conn.query("DROP PROCEDURE two");
 }
 
+TEST_F(Mariadb, AnAnswerThatComesInPartsBlocksNobody) {
+    auto conn = open_one();
+    conn.query("CREATE OR REPLACE PROCEDURE slow(n INT) BEGIN SELECT n; DO SLEEP(0.3); SELECT n; DO SLEEP(0.3); END");
+    asio::io_context io;
+    int ticks = 0;
+    asio::steady_timer clock{io};
+    std::function<void(error_code)> const tick = [&](error_code ended) {
+        if (ended) return;
+        ++ticks;
+        clock.expires_after(10ms);
+        clock.async_wait(tick);
+    };
+    tick({});
+    Pool<Connection> pool{io.get_executor(), Connector{options()}};
+    run(io, [&]() -> asio::awaitable<void> {
+        auto lease = co_await pool.async_acquire(asio::use_awaitable);
+        for (bool const is_prepared : {false, true}) {
+            int const before = ticks;
+            if (is_prepared)
+                co_await lease->async_query("CALL slow(?)", 1);
+            else
+                co_await lease->async_query("CALL slow(1)");
+            EXPECT_GT(ticks - before, 20) << "of about sixty";
+        }
+        EXPECT_TRUE(lease->fit());
+    });
+    clock.cancel();
+    EXPECT_TRUE(asio_test::run_dry(io));
+    conn.query("DROP PROCEDURE slow");
+}
+
 TEST_F(Mariadb, WhatTheServerRefusesComesWithItsNumberAndText) {
     Pool<Connection> pool{BlockingConnector{options()}};
     auto lease = pool.acquire();
@@ -179,6 +212,13 @@ TEST_F(Mariadb, WhatTheServerRefusesComesWithItsNumberAndText) {
     EXPECT_EQ(error(1062).message(), "MariaDB error 1062");
     EXPECT_TRUE(lease->fit());
     EXPECT_EQ(lease->query("SELECT 1").number(0, 0), 1);
+}
+
+TEST_F(Mariadb, AServerGetsNoFileOfTheClient) {
+    auto conn = open_one();
+    conn.query("CREATE TEMPORARY TABLE stolen (line TEXT)");
+    EXPECT_NE(code_of([&] { conn.query("LOAD DATA LOCAL INFILE '/etc/hostname' INTO TABLE stolen"); }), error_code{});
+    EXPECT_EQ(conn.query("SELECT * FROM stolen").rows(), 0u);
 }
 
 TEST_F(Mariadb, AQuotedTextIsTheSameTextAgain) {
@@ -330,6 +370,55 @@ TEST_F(Mariadb, ANameIsLookedUpForConnectionsOfBothKinds) {
     });
 }
 
+asio::awaitable<void> pump(asio::ip::tcp::socket& from, asio::ip::tcp::socket& to) {
+    std::vector<char> bytes(4096);
+    error_code ended;
+    for (;;) {
+        auto const read =
+            co_await from.async_read_some(asio::buffer(bytes), asio::redirect_error(asio::use_awaitable, ended));
+        if (ended) break;
+        co_await asio::async_write(to, asio::buffer(bytes, read), asio::redirect_error(asio::use_awaitable, ended));
+    }
+    to.shutdown(asio::ip::tcp::socket::shutdown_both, ended);
+}
+
+/// Passes connections on to the server.
+asio::awaitable<void> relay(asio::ip::tcp::acceptor& acceptor) {
+    struct Pair {
+        asio::ip::tcp::socket client;
+        asio::ip::tcp::socket server;
+    };
+    for (;;) {
+        auto client = co_await acceptor.async_accept(asio::use_awaitable);
+        asio::ip::tcp::socket upstream{acceptor.get_executor()};
+        co_await upstream.async_connect({asio::ip::address_v4::loopback(), server().port()}, asio::use_awaitable);
+        auto const pair = std::make_shared<Pair>(Pair{std::move(client), std::move(upstream)});
+        auto const ended = [pair](std::exception_ptr const&) {};
+        asio::co_spawn(acceptor.get_executor(), pump(pair->client, pair->server), ended);
+        asio::co_spawn(acceptor.get_executor(), pump(pair->server, pair->client), ended);
+    }
+}
+
+TEST_F(Mariadb, AnAddressWhereNobodyListensIsPassedOver) {
+    asio::io_context io;
+    asio::ip::tcp::acceptor second{io, {asio::ip::make_address_v4("127.0.0.2"), 0}};
+    asio::co_spawn(io, relay(second), [](std::exception_ptr const&) {});
+    mariadb::Options two = options();
+    two.host = "two.test";
+    two.port = second.local_endpoint().port();
+    Runner const running{io};
+    struct AtTheEnd {
+        asio::ip::tcp::acceptor& closed;
+        ~AtTheEnd() {
+            asio::post(closed.get_executor(), [this_one = &closed] { this_one->close(); });
+        }
+    } const at_the_end{second};
+    Pool<Connection> blocking{BlockingConnector{two}};
+    EXPECT_EQ(blocking.acquire()->query("SELECT 1").number(0, 0), 1);
+    Pool<Connection> pool{io.get_executor(), Connector{two}};
+    EXPECT_EQ(pool.acquire()->query("SELECT 1").number(0, 0), 1);
+}
+
 void expect_timed_out(mariadb::Options const& unanswered) {
     Pool<Connection> blocking{BlockingConnector{unanswered}, {.connect = {.timeout = 100ms}}};
     EXPECT_EQ(blocking.try_acquire_for(20s).error(), make_error_code(weir::Errc::timed_out));
@@ -373,7 +462,9 @@ TEST_F(Mariadb, AServerThatIsFrozenCostsAConnectItsTimeAndABlockingQueryItsOwn) 
         auto lease = pool.acquire();
         lease->query("SELECT 1");
         server().freeze();
+        auto const asked = std::chrono::steady_clock::now();
         EXPECT_EQ(code_of([&] { lease->query("SELECT 1"); }), make_error_code(weir::Errc::timed_out));
+        EXPECT_LT(std::chrono::steady_clock::now() - asked, 10s);
         EXPECT_EQ(code_of([&] { lease->query("SELECT ?", 1); }), error(2006));
         expect_timed_out(options());
         server().thaw();

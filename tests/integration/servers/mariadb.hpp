@@ -20,9 +20,10 @@ public:
     explicit MariadbServer(MariadbOptions options = {}) : Server{"mariadb", {"mysql"}}, options_{std::move(options)} {
         needs();
         scratch().make_directory("tmp");
-        run({installer(), "--no-defaults", "--datadir=" + (directory() / "data").string(), "--skip-test-db",
-             "--auth-root-authentication-method=normal", "--skip-name-resolve", "--innodb-log-file-size=8M",
-             "--innodb-flush-method=nosync"});
+        run({installer(), "--no-defaults", "--datadir=" + (directory() / "data").string(),
+             // Each server clears away what it finds of temporary tables as it starts, those of others too.
+             "--tmpdir=" + (directory() / "tmp").string(), "--skip-test-db", "--auth-root-authentication-method=normal",
+             "--skip-name-resolve", "--innodb-log-file-size=8M", "--innodb-flush-method=nosync"});
         // Read at every start, before the first client.
         scratch().write("init.sql",
 
