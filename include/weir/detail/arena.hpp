@@ -1,36 +1,39 @@
 #pragma once
 
 #include <deque>
-#include <weir/detail/slot.hpp>
+#include <utility>
+#include <weir/detail/chain.hpp>
 
 namespace weir::detail {
 
-/// Where slots live: it grows in chunks, never moves a slot and never gives memory back before it dies.
-/// Guarded by the core's mutex.
+/// Where nodes live: it grows in chunks, never moves one and never gives memory back before it dies.
+/// Guarded by the mutex of whoever has it. A Place is, or derives from, its `Node`, by which it hangs in chains.
 template <class Place>
 class Arena {
+    using Node = typename Place::Node;
+
 public:
-    /// A slot nobody uses. Allocates when there is none, and throws `std::bad_alloc` when it cannot.
-    template <class Home>
-    Place& take(Home& home) {
-        if (SlotBase* free = free_.pop()) return static_cast<Place&>(*free);
-        return slots_.emplace_back(home);
+    /// One that nobody uses. Allocates when there is none, and throws `std::bad_alloc` when it cannot.
+    template <class... Arguments>
+    Place& take(Arguments&&... arguments) {
+        if (Node* free = free_.pop()) return static_cast<Place&>(*free);
+        return places_.emplace_back(std::forward<Arguments>(arguments)...);
     }
 
-    void put(SlotBase& slot) noexcept { free_.push(slot); }
+    void put(Node& node) noexcept { free_.push(node); }
 
     template <class Visit>
     void for_each(Visit visit) {
-        for (Place& slot : slots_) visit(slot);
+        for (Place& place : places_) visit(place);
     }
     template <class Visit>
     void for_each(Visit visit) const {
-        for (Place const& slot : slots_) visit(slot);
+        for (Place const& place : places_) visit(place);
     }
 
 private:
-    std::deque<Place> slots_;
-    Chain free_;
+    std::deque<Place> places_;
+    BasicChain<Node> free_;
 };
 
 }  // namespace weir::detail

@@ -11,6 +11,7 @@
 #include <new>
 #include <optional>
 #include <utility>
+#include <weir/detail/chain.hpp>
 #include <weir/detail/config.hpp>
 #include <weir/detail/job.hpp>
 #include <weir/policy/observer.hpp>
@@ -48,6 +49,7 @@ struct Chores {
 ///
 /// So far apart that two leases on two processors never disturb each other.
 struct alignas(interference_size) SlotBase {
+    using Node = SlotBase;
     using InFlightHook = boost::intrusive::list_member_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>>;
 
     // Touched by every acquire and return.
@@ -134,35 +136,7 @@ inline std::chrono::steady_clock::rep parked_at(SlotBase const* slot) noexcept {
     return slot ? slot->parked_at.load(std::memory_order_relaxed) : never;
 }
 
-/// Slots linked by `next`, owned by whoever holds the chain.
-struct Chain {
-    SlotBase* first = nullptr;
-    std::size_t size = 0;
-
-    bool empty() const noexcept { return first == nullptr; }
-
-    void push(SlotBase& slot) noexcept {
-        slot.next.store(first, std::memory_order_relaxed);
-        first = &slot;
-        ++size;
-    }
-
-    SlotBase* pop() noexcept {
-        SlotBase* const slot = first;
-        if (slot) {
-            first = slot->next.load(std::memory_order_relaxed);
-            --size;
-        }
-        return slot;
-    }
-
-    Chain reversed() const noexcept {
-        Chain from = *this;
-        Chain result;
-        while (SlotBase* slot = from.pop()) result.push(*slot);
-        return result;
-    }
-};
+using Chain = BasicChain<SlotBase>;
 
 /// Takes out of `chain` the last `most` of its slots that `matches`, and leaves the order of the others alone.
 /// Those taken come out last first, so the chain of a stack yields its coldest first.
