@@ -1,7 +1,7 @@
 #!/bin/sh
 # Checks the models: run.sh <source dir> <scratch dir> [wide]
 #
-# Each configuration of pool.pml and store.pml is searched whole, twice: for violated assertions and states in which somebody is
+# Each configuration of pool.pml, store.pml and slot.pml is searched whole, twice: for violated assertions and states in which somebody is
 # stuck (safety), and for a schedule on which somebody goes round for ever (cycles). Then each mistake that the model
 # can be given must be found, so that a check that checks nothing does not pass. Needs spin and gcc; 2 at a time.
 set -eu
@@ -95,6 +95,22 @@ check parts_again -DUSERS=2 -DSLOTS=1 -DROUNDS=2
     wait
 }
 
+echo "--- a thread's own slot"
+model=slot
+check owner_and_visitors -DSTEPS=4
+{
+    catches NO_HEAVY_FENCE &
+    catches DOES_NOT_LOOK
+    wait
+    catches GIVES_BACK_ITSELF -DSTEPS=4 &
+    catches DOES_NOT_MARK
+    wait
+    catches LOOKS_BEFORE_IT_MARKS &
+    catches COMES_BACK_TOO_SOON -DSTEPS=4
+    wait
+    catches LOOKS_AGAIN_AT_THE_END
+}
+
 echo '--- the pool'
 model=pool
 check cancel -DHIGH=1 -DACQUIRERS=2 -DCANCELS -DCONNECTS_FAIL
@@ -104,6 +120,8 @@ check discard -DHIGH=1 -DACQUIRERS=3 -DDISCARDS
 if [ "${3-}" = wide ]; then
     model=store
     check three_parts -DUSERS=3 -DSLOTS=3 -DCPUS=3
+    model=slot
+    check three_objects -DOBJECTS=3 -DSTEPS=5 -DROBBERS=2
     model=pool
     check three_cancel -DHIGH=1 -DACQUIRERS=3 -DCANCELS -DCONNECTS_FAIL
     check room -DHIGH=2 -DACQUIRERS=3 -DCLOSERS=0 -DCONNECTS_FAIL

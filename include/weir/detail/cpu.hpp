@@ -2,12 +2,12 @@
 // Which processor this thread runs on.
 
 #include <algorithm>
-#include <atomic>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <thread>
+#include <weir/detail/thread_number.hpp>
 
 #if defined(__linux__)
 #include <sched.h>
@@ -25,13 +25,6 @@ namespace weir::detail {
 #endif
 inline thread_local constinit unsigned cpu_remembered = 0;
 
-/// What stands in for the processor where nobody tells it: a number of the thread's own.
-inline unsigned thread_number() noexcept {
-    static std::atomic<unsigned> last{0};
-    thread_local unsigned const number = last.fetch_add(1, std::memory_order_relaxed);
-    return number;
-}
-
 /// Asks where this thread is, for where the kernel does not keep it up to date: when another was met in the same part,
 /// or the part was empty, the thread may have been moved. To ask each time costs as much as all the rest of an acquire.
 [[gnu::noinline, gnu::cold]] inline void remember_cpu() noexcept {
@@ -41,7 +34,7 @@ inline unsigned thread_number() noexcept {
         return;
     }
 #endif
-    cpu_remembered = thread_number();
+    cpu_remembered = ask_thread_number();
 }
 
 /// Reads the number of the processor: a hint, as the thread may be moved at any moment.
