@@ -5,6 +5,7 @@
 #include "support/ownership.hpp"
 #include "support/waiters.hpp"
 
+#include <array>
 #include <atomic>
 #include <boost/asio/bind_executor.hpp>
 #include <boost/asio/io_context.hpp>
@@ -18,6 +19,8 @@
 #include <new>
 #include <thread>
 #include <vector>
+#include <weir/buffer_pool.hpp>
+#include <weir/object_pool.hpp>
 #include <weir/testing/manual_clock.hpp>
 
 #ifdef __has_feature
@@ -279,6 +282,26 @@ TEST_F(Costs, Rule51AnIdleHitAndItsReturnMakeNoSystemCall) {
     EXPECT_EQ(WEXITSTATUS(status), 0);
     expect_drained(pool, connector);
 #endif
+}
+
+TEST_F(Costs, AnIdleObjectCostsNothingWhereverItLies) {
+    ObjectPool<int> pool;
+    BufferPool buffers;
+    auto const use = [&] {
+        for (int i = 0; i != 100; ++i) {
+            auto const one = pool.acquire();
+            auto const buffer = buffers.acquire(1000);
+            // More than a thread keeps for itself.
+            std::array<ObjectPool<int>::Lease, 40> many;
+            for (auto& lease : many) lease = pool.acquire();
+        }
+    };
+    use();
+    auto const cost = cost_of(use);
+    EXPECT_EQ(cost.allocations, 0u);
+    EXPECT_EQ(cost.locks, 0u);
+    EXPECT_EQ(cost.clock_reads, 0u);
+    EXPECT_EQ(pool.stats().made, 41u);
 }
 
 // rule 14

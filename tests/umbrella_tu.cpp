@@ -7,3 +7,4 @@
 
 template class weir::Pool<int>;
 template class weir::Lease<int>;
+template class weir::ObjectPool<int>;

@@ -10,10 +10,17 @@ class Lease;
 template <class Conn, class... Policies>
 class Pool;
 
+template <class T>
+class ObjectPool;
+class BufferPool;
+
 class Lifetime;
 struct ConnectContext;
 struct ConnectFailure;
 struct Stats;
+struct ObjectStats;
+struct ObjectPoolOptions;
+struct BufferPoolOptions;
 
 struct Watermark;
 struct IdleCache;

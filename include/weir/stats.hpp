@@ -66,4 +66,19 @@ struct Stats {
     }
 };
 
+/// What an object pool, or one class of a buffer pool, holds and has done.
+///
+/// At every moment `made == dropped + detached + idle + leased`, so also in a snapshot. Each number is exact when nobody
+/// uses the pool meanwhile; else `idle` and `leased` may each be off by what was under way.
+struct ObjectStats {
+    std::uint64_t made = 0;      ///< objects made; each acquire either makes one or reuses one
+    std::uint64_t reused = 0;    ///< acquires that were served with an idle one
+    std::uint64_t dropped = 0;   ///< destroyed: discarded, trimmed, over `max_idle`, or their reset threw
+    std::uint64_t detached = 0;  ///< taken out of the pool for good
+    std::uint64_t idle = 0;
+    std::uint64_t leased = 0;
+
+    friend bool operator==(ObjectStats const&, ObjectStats const&) = default;
+};
+
 }  // namespace weir

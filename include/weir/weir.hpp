@@ -1,11 +1,13 @@
 #pragma once
 /// All of weir but the adapters and what is for tests.
 
+#include <weir/buffer_pool.hpp>
 #include <weir/connector.hpp>
 #include <weir/error.hpp>
 #include <weir/fwd.hpp>
 #include <weir/lease.hpp>
 #include <weir/lifetime.hpp>
+#include <weir/object_pool.hpp>
 #include <weir/policy/clock.hpp>
 #include <weir/policy/concepts.hpp>
 #include <weir/policy/connecting.hpp>
