@@ -77,7 +77,7 @@ NginxOptions echoing(NginxOptions options = {}) {
 template <class Connector>
 class HttpBackend {
 public:
-    using Connection = decltype(std::declval<Connector>().connect({}))::value_type;
+    using Connection = typename decltype(std::declval<Connector>().connect({}))::value_type;
     using Drop = weir::DiscardOnException;
     static constexpr char const* name = std::is_same_v<Connector, weir::tls::Connector> ? "nginx, TLS" : "nginx";
 
