@@ -210,6 +210,7 @@ TEST_F(Mariadb, WhatTheServerRefusesComesWithItsNumberAndText) {
     EXPECT_EQ(code_of([&] { lease->query("SELECT 1; SELECT 2"); }), error(ER_PARSE_ERROR));
     EXPECT_EQ(code_of([&] { lease->query("SELECT ?, ?", 1); }), boost::system::errc::invalid_argument);
     EXPECT_EQ(error(1062).message(), "MariaDB error 1062");
+    EXPECT_EQ(error(1045).message(), "MariaDB error 1045: access denied");
     EXPECT_TRUE(lease->fit());
     EXPECT_EQ(lease->query("SELECT 1").number(0, 0), 1);
 }

@@ -135,7 +135,7 @@ private:
         if (filler_.has_rows()) return;
         auto const columns = mysql_num_fields(rows.get());
         filler_.columns(mysql_fetch_fields(rows.get()), columns);
-        while (MYSQL_ROW const row = mysql_fetch_row(rows.get())) {
+        while (MYSQL_ROW row = mysql_fetch_row(rows.get())) {
             auto const* const sizes = mysql_fetch_lengths(rows.get());
             for (unsigned i = 0; i < columns; ++i) {
                 if (row[i])

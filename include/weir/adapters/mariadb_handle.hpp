@@ -37,7 +37,7 @@ inline Handle make_handle(Options const& options, std::chrono::steady_clock::tim
         if (mysql_optionsv(handle.get(), option, value) != 0) throw std::bad_alloc{};
     };
     // Its own default is 60 KiB, on which it loads plugins and shakes hands. Only what is used is ever made.
-    std::size_t const stack = 256 * 1024;
+    std::size_t const stack = 256UL * 1024;
     set(MYSQL_OPT_NONBLOCK, &stack);
     unsigned const protocol = options.unix_socket.empty() ? MYSQL_PROTOCOL_TCP : MYSQL_PROTOCOL_SOCKET;
     set(MYSQL_OPT_PROTOCOL, &protocol);

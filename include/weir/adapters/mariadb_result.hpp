@@ -30,8 +30,29 @@ public:
     constexpr ErrorCategory() noexcept : boost::system::error_category{0x77656972'6d617264ULL} {}
 
     char const* name() const noexcept override { return "mariadb"; }
-    // The texts stand in the server, and come with its errors.
-    std::string message(int number) const override { return "MariaDB error " + std::to_string(number); }
+    // The texts come with the errors from the server. Those by which a connection fails are here, for who has only a code.
+    std::string message(int number) const override {
+        auto const* const text = text_of(number);
+        return "MariaDB error " + std::to_string(number) + (text ? std::string{": "} + text : "");
+    }
+
+private:
+    static constexpr char const* text_of(int number) noexcept {
+        switch (number) {
+            case 1040: return "too many connections";
+            case 1044: return "no access to the database";
+            case 1045: return "access denied";
+            case 1049: return "unknown database";
+            case 1203: return "the user has too many connections";
+            case 1927: return "the connection was killed";
+            case 2002:
+            case 2003: return "cannot connect";
+            case 2006: return "the server has gone away";
+            case 2013: return "the connection to the server was lost";
+            case 2026: return "TLS failed";
+            default: return nullptr;
+        }
+    }
 };
 
 inline constexpr ErrorCategory error_category_instance{};
