@@ -206,8 +206,9 @@ boost::system::system_error failure_of(Pool& pool) {
     return boost::system::system_error{error_code{}};
 }
 
-/// How many files, sockets and so on this process has open.
+/// How many files, sockets and so on this process has open, that of the thread which watches for hang-ups included.
 inline std::size_t open_descriptors() {
+    weir::adapters::HangupWatch const of_nothing{-1, {}};  // starts that thread, if nothing has yet
     return static_cast<std::size_t>(
         std::distance(std::filesystem::directory_iterator{"/proc/self/fd"}, std::filesystem::directory_iterator{}));
 }
