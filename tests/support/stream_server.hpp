@@ -5,6 +5,8 @@
 
 #include <gtest/gtest.h>
 
+#include <weir/adapters/hangup_watch.hpp>
+
 #include <array>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/buffer.hpp>
