@@ -48,7 +48,7 @@ namespace detail {
 class BufferCore final : public ObjectCore {
 public:
     BufferCore(std::size_t capacity, std::optional<std::size_t> max_idle)
-        : ObjectCore{max_idle, false}, capacity_{capacity} {}
+        : ObjectCore{max_idle, Returns::as_they_are}, capacity_{capacity} {}
 
     std::size_t capacity() const noexcept { return capacity_; }
 

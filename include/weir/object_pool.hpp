@@ -64,7 +64,9 @@ class TypedObjectCore final : public ObjectCore {
 
 public:
     TypedObjectCore(Make make, Reset reset, std::optional<std::size_t> max_idle)
-        : ObjectCore{max_idle, Hooks::resets}, make_{std::move(make)}, reset_{std::move(reset)} {}
+        : ObjectCore{max_idle, Hooks::resets ? Returns::after_reset : Returns::as_they_are},
+          make_{std::move(make)},
+          reset_{std::move(reset)} {}
 
 private:
     void* make() override { return new T(make_()); }

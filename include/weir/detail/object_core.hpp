@@ -40,13 +40,13 @@ public:
 
     /// An idle one, or a new one. Throws what making one throws.
     void* acquire() {
-        void* const item = slots_.here().take();
+        void* const item = slots_.take();
         return item ? item : acquire_slowly();
     }
 
     /// Gives one back.
     void release(void* item) noexcept {
-        if (resets_ || !slots_.here().put(item)) [[unlikely]]
+        if (!slots_.put(item)) [[unlikely]]
             release_slowly(item);
     }
 
@@ -147,9 +147,14 @@ public:
     };
 
 protected:
-    /// Whether `reset` is to be called.
-    ObjectCore(std::optional<std::size_t> max_idle, bool resets)
-        : resets_{resets}, max_idle_{max_idle}, depot_{max_idle} {}
+    /// How objects come back: whether `reset` is to be called.
+    enum class Returns { as_they_are, after_reset };
+
+    ObjectCore(std::optional<std::size_t> max_idle, Returns returns)
+        : resets_{returns == Returns::after_reset},
+          max_idle_{max_idle},
+          slots_{returns == Returns::as_they_are ? ThreadSlots::Puts::into_slots : ThreadSlots::Puts::nowhere},
+          depot_{max_idle} {}
     virtual ~ObjectCore() = default;
 
     virtual void* make() = 0;
@@ -240,11 +245,10 @@ private:
         if (users_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
     }
 
-    // Read by the fast paths, and seldom written.
     bool const resets_;
     std::optional<std::size_t> const max_idle_;
     Timetable::Entry* trims_ = nullptr;
-    ThreadSlots slots_;
+    ThreadSlots slots_;  // what is to be reset is not put there by `release`, but after that
 
     Depot depot_;
     alignas(interference_size) std::atomic<std::size_t> users_{1};  // objects, the handle, and whoever is busy with it

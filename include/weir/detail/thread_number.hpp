@@ -11,20 +11,28 @@ namespace weir::detail {
 /// How many threads have a number at once.
 inline constexpr unsigned numbered_threads = 256;
 
+// Visible even in a shared library that hides what it has, so that there is one of each in a program.
 #if defined(__linux__)
 // At the same distance from every thread's pointer.
 [[gnu::tls_model("initial-exec")]]
 #endif
 /// This thread's number; `numbered_threads`: none (yet), as it has not asked, or is ending, or as there was none left.
-inline thread_local constinit unsigned thread_number = numbered_threads;
+[[gnu::visibility("default")]] inline thread_local constinit unsigned thread_number = numbered_threads;
 
 /// The numbers that are taken, the lowest free one first, so that they stay small.
+///
+/// A library that is loaded by name may still have numbers of its own: `home` tells one set from another. Who relies on
+/// a number to be one thread's alone must compare: two threads may have the same one of different sets. (Where the
+/// linker makes one of all `words` and leaves each library its own `thread_number`, a thread has several numbers, and
+/// nobody else has them; the other way round it does not do it.)
 ///
 /// Whoever takes a number sees all that the thread did which had it before: giving back releases, and taking acquires.
 /// (Others' exchanges in between are read-modify-writes, which carry the release on.) Never destroyed, as threads may
 /// outlive all else.
-class ThreadNumbers {
+class [[gnu::visibility("default")]] ThreadNumbers {
 public:
+    static void const* home() noexcept { return &words; }
+
     static unsigned take() noexcept {
         for (unsigned i = 0; i < words.size(); ++i) {
             std::uint64_t seen = words[i].load(std::memory_order_relaxed);

@@ -23,30 +23,36 @@ namespace weir::detail {
 /// A `ThreadSlot` for each of the threads that have a number, made when its thread first needs it. What lies in the slot
 /// of a thread that has ended belongs to the next that has its number, and others can get at it as before.
 ///
-/// Where the system has no heavy fence there are none.
+/// Where the system has no heavy fence there are none. Nor are there for code in a shared library that has thread numbers
+/// of its own: a number means the same thread only where the slots were made.
 class ThreadSlots {
 public:
-    ThreadSlots() noexcept {
+    /// Where `put` puts things: not into a slot, if something must be done first, which spares `put` a look of its own.
+    enum class Puts { into_slots, nowhere };
+
+    explicit ThreadSlots(Puts puts = Puts::into_slots, void const* home = ThreadNumbers::home()) noexcept
+        : home_{home}, home_of_puts_{puts == Puts::into_slots ? home : nullptr} {
+        static constinit ThreadSlot nobodys{ThreadSlot::Nobodys{}};
         for (auto& slot : slots_) slot.store(&nobodys, std::memory_order_relaxed);
     }
     ThreadSlots(ThreadSlots const&) = delete;
     ThreadSlots& operator=(ThreadSlots const&) = delete;
     ~ThreadSlots() {
         for (auto& slot : slots_)
-            if (auto* const own = slot.load(std::memory_order_relaxed); own != &nobodys) delete own;
+            if (auto* const made = slot.load(std::memory_order_relaxed); made != nobodys()) delete made;
     }
 
-    /// This thread's, or one that is empty and has no room.
-    ThreadSlot& here() noexcept {
-        // This thread made it, or one that had the number before.
-        return *slots_[thread_number].load(std::memory_order_relaxed);
-    }
+    /// From this thread's own slot; nullptr: there is nothing in it, or it has none.
+    void* take() noexcept { return is_home() ? here().take() : nullptr; }
+
+    /// Into it; false: it has no room, or there is none.
+    bool put(void* item) noexcept { return home_of_puts_ == ThreadNumbers::home() && here().put(item); }
 
     /// This thread's; nullptr: it has none.
     ThreadSlot* own() noexcept {
-        unsigned const number = ask_thread_number();
-        ThreadSlot* const found = slots_[number].load(std::memory_order_relaxed);
-        return found != &nobodys ? found : number == numbered_threads || !has_heavy_fence() ? nullptr : add(number);
+        if (!is_home() || ask_thread_number() == numbered_threads) return nullptr;
+        ThreadSlot* const found = &here();
+        return found != nobodys() ? found : has_heavy_fence() ? add(thread_number) : nullptr;
     }
 
     /// How many objects there are, and how many have been got again.
@@ -65,7 +71,7 @@ public:
     /// were at work wherever it looked. It looks into a few only.
     std::size_t rob(std::span<void*, ThreadSlot::capacity> into) noexcept {
         unsigned const count = used_.load(std::memory_order_acquire);
-        unsigned const own = thread_number;
+        unsigned const own = number();
         int tries = 3;
         for (unsigned i = 1; i <= count && tries > 0; ++i) {
             ThreadSlot& slot = at((own + i) % count);
@@ -127,15 +133,21 @@ public:
         std::lock_guard const lock{mutex_};
         barred_ = false;
         for (unsigned i = 0; i < used_.load(std::memory_order_relaxed); ++i)
-            if (&at(i) != &nobodys) at(i).unbar();
+            if (&at(i) != nobodys()) at(i).unbar();
     }
 
 private:
+    bool is_home() const noexcept { return home_ == ThreadNumbers::home(); }
+    unsigned number() const noexcept { return is_home() ? thread_number : numbered_threads; }
+
+    // This thread made it, or one that had the number before.
+    ThreadSlot& here() noexcept { return *slots_[thread_number].load(std::memory_order_relaxed); }
+
     using Visited = std::bitset<numbered_threads>;
 
     // Between claiming slots and looking into them. This thread's own is quiet anyway.
-    static bool fence(Visited visited) noexcept {
-        if (thread_number < numbered_threads) visited.reset(thread_number);
+    bool fence(Visited visited) const noexcept {
+        if (unsigned const own = number(); own != numbered_threads) visited.reset(own);
         return visited.none() || heavy_fence();
     }
 
@@ -182,8 +194,11 @@ private:
             if (which[i]) visit(at(i));
     }
 
-    static inline constinit ThreadSlot nobodys{ThreadSlot::Nobodys{}};
+    // One for all, but for libraries that keep to themselves: so it is looked up, not named.
+    ThreadSlot* nobodys() const noexcept { return slots_[numbered_threads].load(std::memory_order_relaxed); }
 
+    void const* const home_;  // of the numbers
+    void const* const home_of_puts_;
     // The last is that of threads without a number, and nobody's.
     std::array<std::atomic<ThreadSlot*>, numbered_threads + 1> slots_;
     std::atomic<unsigned> used_{0};  // none at or above it has been made
