@@ -6,6 +6,7 @@
 #include <contenders/naive.hpp>
 #include <contenders/weir.hpp>
 #include <cstdint>
+#include <weir/object_pool.hpp>
 #include <work.hpp>
 
 namespace {
@@ -40,6 +41,17 @@ private:
 struct WithASetting : WithSettingsAndUpkeep {
     using WithSettingsAndUpkeep::WithSettingsAndUpkeep;
     weir::Lease<Resource> acquire() { return WithSettingsAndUpkeep::acquire(7); }
+};
+
+/// A pool of objects, which needs none of all that.
+class Objects {
+public:
+    Objects(std::size_t, Resource::Total& total) : pool_{[&total] { return Resource{total}; }} {}
+
+    auto acquire() { return pool_.acquire(); }
+
+private:
+    weir::ObjectPool<Resource> pool_;
 };
 
 // A function of its own: else the compiler spreads the pool's members over registers that no service could spare.
@@ -102,6 +114,7 @@ BENCHMARK(instructions<WithSettingsAndUpkeep>)->Name("instructions/weir_settings
 BENCHMARK(instructions<WithASetting>)->Name("instructions/weir_settings_upkeep_setting")->Apply(counts);
 BENCHMARK(async_instructions<false>)->Name("instructions/weir_async")->Apply(counts);
 BENCHMARK(async_instructions<true>)->Name("instructions/weir_async_handoff")->Apply(counts);
+BENCHMARK(instructions<Objects>)->Name("instructions/weir_objects")->Apply(counts);
 BENCHMARK(instructions<bench::Naive<Resource>>)->Name("instructions/naive")->Apply(counts);
 
 }  // namespace
