@@ -50,9 +50,9 @@ public:
 
     /// This thread's; nullptr: it has none.
     ThreadSlot* own() noexcept {
-        if (!is_home() || ask_thread_number() == numbered_threads) return nullptr;
+        if (!is_home()) return nullptr;
         ThreadSlot* const found = &here();
-        return found != nobodys() ? found : has_heavy_fence() ? add(thread_number) : nullptr;
+        return found != nobodys() ? found : add();
     }
 
     /// How many objects there are, and how many have been got again.
@@ -171,7 +171,10 @@ private:
         }
     }
 
-    [[gnu::noinline]] ThreadSlot* add(unsigned number) noexcept {
+    [[gnu::noinline]] ThreadSlot* add() noexcept {
+        unsigned const number = ask_thread_number();
+        if (number == numbered_threads || !has_heavy_fence()) return nullptr;
+        if (ThreadSlot* const found = &here(); found != nobodys()) return found;  // of one that had the number before
         auto* const slot = new (std::nothrow) ThreadSlot;
         if (!slot) return nullptr;
         std::lock_guard const lock{mutex_};
