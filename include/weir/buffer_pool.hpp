@@ -62,8 +62,8 @@ public:
 private:
     static constexpr std::align_val_t alignment{cache_line};
 
-    void* make() override { return ::operator new(capacity_, alignment); }
-    bool reset(void*) noexcept override { return true; }
+    void* create() override { return ::operator new(capacity_, alignment); }
+    bool clean(void*) noexcept override { return true; }
     void destroy(void* data) noexcept override { ::operator delete(data, alignment); }
 
     std::size_t const capacity_;

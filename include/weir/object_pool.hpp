@@ -69,8 +69,8 @@ public:
           reset_{std::move(reset)} {}
 
 private:
-    void* make() override { return new T(make_()); }
-    bool reset(void* object) noexcept override {
+    void* create() override { return new T(make_()); }
+    bool clean(void* object) noexcept override {
         if constexpr (Hooks::resets) {
             try {
                 reset_(*static_cast<T*>(object));

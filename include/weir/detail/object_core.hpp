@@ -147,7 +147,7 @@ public:
     };
 
 protected:
-    /// How objects come back: whether `reset` is to be called.
+    /// How objects come back: whether `clean` is to be called.
     enum class Returns { as_they_are, after_reset };
 
     ObjectCore(std::optional<std::size_t> max_idle, Returns returns)
@@ -157,8 +157,8 @@ protected:
           depot_{max_idle} {}
     virtual ~ObjectCore() = default;
 
-    virtual void* make() = 0;
-    virtual bool reset(void*) noexcept = 0;
+    virtual void* create() = 0;
+    virtual bool clean(void*) noexcept = 0;
     virtual void destroy(void*) noexcept = 0;
 
 private:
@@ -169,7 +169,7 @@ private:
         item = take_from_depot(own);
         if (!item) item = rob();
         if (!item) {
-            item = make();
+            item = create();
             admit();
         } else if (own) {
             own->count_reuse();
@@ -180,7 +180,7 @@ private:
     }
 
     [[gnu::noinline]] void release_slowly(void* item) noexcept {
-        if (resets_ && !reset(item)) return discard(item);
+        if (resets_ && !clean(item)) return discard(item);
         ThreadSlot* const own = slots_.own();
         if (!own || !own->usable()) return put_into_depot({&item, 1});
         if (own->put(item)) return;
