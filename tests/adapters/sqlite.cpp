@@ -675,6 +675,7 @@ TEST_F(Sqlite, AQueryThatIsCancelledBeforeItsThreadIsFreeDoesNotRun) {
     });
     world.io.poll();
     world.signal.emit(asio::cancellation_type::terminal);
+    world.io.poll();  // brings the cancellation to the coroutine
     busy.count_down();
     world.io.run();
     EXPECT_EQ(world.outcome(), asio::error::operation_aborted);
