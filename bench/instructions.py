@@ -19,7 +19,7 @@ CEILINGS = {
     "weir_settings_upkeep_setting": 67,
     "weir_async": 600,
     "weir_async_handoff": 2550,
-    "weir_objects": 43,
+    "weir_objects": 46,
 }
 
 
