@@ -35,6 +35,7 @@ std::string line(int number) {
 
 int main() {
     std::vector<std::thread> threads;
+    threads.reserve(4);
     for (int i = 0; i < 4; ++i) {
         threads.emplace_back([i] {
             for (int k = 0; k < 1000; ++k)

@@ -225,9 +225,8 @@ public:
         return data_[index];
     }
     std::span<std::byte> bytes() const noexcept { return {data_, size_}; }
-    operator boost::asio::mutable_buffer() const noexcept {
-        return {data_, size_};
-    }  // NOLINT(google-explicit-constructor)
+    // NOLINTNEXTLINE(google-explicit-constructor): Asio takes what converts
+    operator boost::asio::mutable_buffer() const noexcept { return {data_, size_}; }
 
     /// Gives the memory back now. Never throws, never waits. Nothing happens when empty.
     void release() noexcept {

@@ -124,7 +124,7 @@ public:
 
     /// Objects are made by `T()`.
     ObjectPool() : ObjectPool{Options{}} {}
-    explicit ObjectPool(Options options) : ObjectPool{detail::MakeByDefault<T>{}, std::move(options)} {}
+    explicit ObjectPool(Options options) : ObjectPool{detail::MakeByDefault<T>{}, options} {}
 
     /// Objects are made by `make()`; what it throws leaves `acquire`, and nothing is lost. It may return an object that
     /// cannot be moved.
@@ -133,7 +133,7 @@ public:
     template <class Make>
         requires(!detail::Executes<Make>)
     explicit ObjectPool(Make make, Options options = {})
-        : ObjectPool{std::move(make), detail::ResetNothing{}, std::move(options)} {}
+        : ObjectPool{std::move(make), detail::ResetNothing{}, options} {}
 
     /// And `reset(T&)` is called on every return, by who returns; if it throws the object is destroyed.
     template <class Make, class Reset>
@@ -157,7 +157,7 @@ public:
     }
     template <detail::Executes Executor, class Make>
     ObjectPool(Executor executor, Make make, Options options = {})
-        : ObjectPool{std::move(executor), std::move(make), detail::ResetNothing{}, std::move(options)} {}
+        : ObjectPool{std::move(executor), std::move(make), detail::ResetNothing{}, options} {}
 
     ObjectPool(ObjectPool const&) = delete;
     ObjectPool& operator=(ObjectPool const&) = delete;
