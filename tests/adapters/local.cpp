@@ -40,7 +40,7 @@ class Local : public ::testing::Test {
 protected:
     std::unique_ptr<LocalPool> pool_at(std::string const& path) {
         return std::make_unique<LocalPool>(
-            io.get_executor(), Connector{{.path = path}},
+            io.get_executor(), Unwatched<Connector>{{.path = path}},
             LocalPool::Options{.size = {.high = 1}, .upkeep = {.check_after_idle = 1ms}});
     }
 
@@ -68,6 +68,16 @@ TYPED_TEST(Local, LendsAnIdleOneAgainUnlessItsPeerHasClosed) {
     EXPECT_EQ(use(), 2u);
     EXPECT_TRUE(pool->close(20s));
     EXPECT_EQ(pool->stats().closed_unhealthy, 1u);
+}
+
+TYPED_TEST(Local, ClosesAnIdleOneWhenItsPeerHangsUp) {
+    auto const path = fresh_path();
+    Server server{path};
+    LocalPool pool{this->io.get_executor(), TypeParam{{.path = path}}};
+    EXPECT_EQ(exchange(pool.acquire()->stream(), "hello"), "hello");
+    server.close_all();
+    EXPECT_TRUE(eventually([&] { return pool.stats().closed_unhealthy == 1; }));
+    EXPECT_TRUE(pool.close(20s));
 }
 
 TYPED_TEST(Local, SaysWhereNobodyListens) {

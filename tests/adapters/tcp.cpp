@@ -41,7 +41,7 @@ class Tcp : public ::testing::Test {
 protected:
     // With room for one only, as an acquire that comes during a check is then given what is checked.
     std::unique_ptr<TcpPool> pool_at(weir::tcp::Options to, TcpPool::Options options = {.size = {.high = 1}}) {
-        return pool_of(Connector{std::move(to)}, std::move(options));
+        return pool_of(Unwatched<Connector>{std::move(to)}, std::move(options));
     }
     std::unique_ptr<TcpPool> pool_at(std::string service) { return pool_at(at("127.0.0.1", std::move(service))); }
 
@@ -173,6 +173,30 @@ TYPED_TEST(Tcp, NoticesInTheBackgroundThatAPeerHasClosed) {
         return pool->stats().closed_unhealthy == 1;
     }));
     EXPECT_EQ(pool->stats().open, 0u);
+    this->expect_drained(*pool);
+}
+
+TYPED_TEST(Tcp, ClosesAnIdleOneWhenItsPeerHangsUp) {
+    Server server{anywhere()};
+    auto const pool = this->pool_of(TypeParam{at("127.0.0.1", server.service())});
+    this->make_idle(*pool);
+    server.close_all();
+    EXPECT_TRUE(eventually([&] { return pool->stats().closed_unhealthy == 1; }));
+    EXPECT_EQ(pool->stats().open, 0u);
+    this->expect_drained(*pool);
+}
+
+TYPED_TEST(Tcp, DoesNotKeepOneWhosePeerHasHungUpWhileItWasHeld) {
+    Server server{anywhere()};
+    TypeParam const connector{at("127.0.0.1", server.service())};
+    auto const pool = this->pool_of(connector);
+    auto conn = pool->acquire();
+    EXPECT_EQ(exchange(conn->stream(), "hello"), "hello");
+    EXPECT_TRUE(connector.recycle(*conn));
+    server.close_all();
+    EXPECT_TRUE(eventually([&] { return !connector.recycle(*conn); }));
+    conn.release();
+    EXPECT_EQ(pool->stats().idle, 0u);
     this->expect_drained(*pool);
 }
 
@@ -369,7 +393,7 @@ TEST(TcpCoroutines, ConnectCheckAndTalkOnOneThread) {
     Server server{anywhere()};
     asio::io_context io;
     TcpPool pool{io.get_executor(),
-                 weir::tcp::Connector{at("127.0.0.1", server.service())},
+                 Unwatched<weir::tcp::Connector>{at("127.0.0.1", server.service())},
                  {.size = {.high = 1}, .upkeep = {.check_after_idle = 1ms}}};
     auto const client = [&]() -> asio::awaitable<std::vector<std::uint64_t>> {
         std::vector<std::uint64_t> ids;

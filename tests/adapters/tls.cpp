@@ -111,10 +111,15 @@ class Tls : public ::testing::Test {
 protected:
     // With room for one only, as an acquire that comes during a check is then given what is checked.
     std::unique_ptr<TlsPool> pool_at(weir::tls::Options to, TlsPool::Options options = {.size = {.high = 1}}) {
-        options.upkeep.check_after_idle = 1ms;
-        return std::make_unique<TlsPool>(io.get_executor(), Connector{std::move(to)}, std::move(options));
+        return pool_of(Unwatched<Connector>{std::move(to)}, std::move(options));
     }
     std::unique_ptr<TlsPool> pool_at(std::string service) { return pool_at(trusting_at(std::move(service))); }
+
+    template <class Any>
+    std::unique_ptr<TlsPool> pool_of(Any connector, TlsPool::Options options = {}) {
+        options.upkeep.check_after_idle = 1ms;
+        return std::make_unique<TlsPool>(io.get_executor(), std::move(connector), std::move(options));
+    }
 
     // Lends one and gives it back; its socket.
     static int make_idle(TlsPool& pool) {
@@ -188,7 +193,7 @@ TYPED_TEST(Tls, LendsAnIdleOneAgain) {
 
 TYPED_TEST(Tls, ClosesAnIdleOneAtOnceWhoseServerHangsUpThoughNothingIsChecked) {
     auto server = std::make_unique<Server>();
-    auto const pool = this->pool_at(server->service());
+    auto const pool = this->pool_of(TypeParam{trusting_at(server->service())});
     this->make_idle(*pool);
     EXPECT_EQ(pool->stats().idle, 1u);
     server.reset();
@@ -330,6 +335,20 @@ TYPED_TEST(Tls, DoesNotKeepOneWhoseUserHasReadTheGoodbye) {
     }
     EXPECT_EQ(pool->stats().idle, 0u);
     EXPECT_EQ(pool->acquire().id(), 2u);
+    this->expect_drained(*pool);
+}
+
+TYPED_TEST(Tls, DoesNotKeepOneWhosePeerHasHungUpWhileItWasHeld) {
+    Server server;
+    TypeParam const connector{trusting_at(server.service())};
+    auto const pool = this->pool_of(connector);
+    auto conn = pool->acquire();
+    EXPECT_EQ(exchange(conn->stream(), "hello"), "hello");
+    EXPECT_TRUE(connector.recycle(*conn));
+    server.close_all();
+    EXPECT_TRUE(eventually([&] { return !connector.recycle(*conn); }));
+    conn.release();
+    EXPECT_EQ(pool->stats().idle, 0u);
     this->expect_drained(*pool);
 }
 
@@ -758,7 +777,7 @@ TEST(TlsCoroutines, ConnectCheckAndTalkOnOneThread) {
     Server server;
     asio::io_context io;
     TlsPool pool{io.get_executor(),
-                 weir::tls::Connector{trusting_at(server.service())},
+                 Unwatched<weir::tls::Connector>{trusting_at(server.service())},
                  {.size = {.high = 1}, .upkeep = {.check_after_idle = 1ms}}};
     auto const client = [&]() -> asio::awaitable<std::vector<std::uint64_t>> {
         std::vector<std::uint64_t> ids;

@@ -36,6 +36,8 @@
 #include <type_traits>
 #include <utility>
 #include <vector>
+#include <weir/connector.hpp>
+#include <weir/detail/supply.hpp>
 
 namespace weir::test {
 
@@ -207,6 +209,29 @@ boost::system::system_error failure_of(Pool& pool) {
     ADD_FAILURE() << "the acquire did not fail";
     return boost::system::system_error{error_code{}};
 }
+
+/// A connector whose pool is not told of peers that hang up, so that the check before a lease has to see it.
+template <class Connector>
+struct Unwatched : Connector {
+    using Connector::Connector;
+
+    auto connect(ConnectContext const& context) const {
+        using Result = decltype(Connector::connect(context));
+        auto unwatched = context;
+        unwatched.evictor = {};
+        if constexpr (detail::is_awaitable<Result>)
+            return connect_later<Result>(std::move(unwatched));
+        else
+            return Connector::connect(unwatched);
+    }
+
+private:
+    template <class Result>
+    Result connect_later(ConnectContext context) const {
+        auto conn = co_await Connector::connect(context);
+        co_return conn;
+    }
+};
 
 /// How many files, sockets and so on this process has open, that of the thread which watches for hang-ups included.
 inline std::size_t open_descriptors() {
