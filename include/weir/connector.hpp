@@ -3,8 +3,10 @@
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/system/error_code.hpp>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <weir/lifetime.hpp>
@@ -13,7 +15,7 @@ namespace weir {
 
 namespace detail {
 struct SlotBase;
-class EvictorMaker;
+class HandleMaker;
 }  // namespace detail
 
 /// Tells a pool that a resource of its is past use, as when its peer has hung up while it lay idle.
@@ -32,11 +34,43 @@ public:
     }
 
 private:
-    friend class detail::EvictorMaker;
+    friend class detail::HandleMaker;
     using Evict = void (*)(void* pool, detail::SlotBase& slot, std::uint64_t id) noexcept;
 
     std::weak_ptr<void> pool_{};
     Evict evict_ = nullptr;
+    detail::SlotBase* slot_ = nullptr;  // which lives as long as the pool's core
+    std::uint64_t id_ = 0;
+};
+
+/// Tells a shared pool how a resource of its may be used, as the peer says so while it is.
+///
+/// A connector may keep the one it is given for as long as it likes: it holds nothing back, and does nothing once the
+/// resource or the pool has gone, nor in a pool that is not a `SharedPool`. Thread-safe; its copies are all the same.
+class Streams {
+public:
+    Streams() = default;
+
+    /// From now on so many may use the resource at once, as an HTTP/2 peer's SETTINGS_MAX_CONCURRENT_STREAMS says. More
+    /// than before: who waits is served. Fewer: those who use it go on. 0: nobody gets it until it is raised.
+    void limit(std::size_t most) const noexcept {
+        if (auto const pool = pool_.lock()) tell_(pool.get(), *slot_, id_, most);
+    }
+
+    /// From now on nobody else gets the resource, as after an HTTP/2 peer's GOAWAY. Those who use it go on, and the last
+    /// closes it (`closed_stale`); another may be opened at once. One that is still being opened, or checked, is left
+    /// alone: its connector, or its `check`, is to fail.
+    void drain() const noexcept {
+        if (auto const pool = pool_.lock()) tell_(pool.get(), *slot_, id_, std::nullopt);
+    }
+
+private:
+    friend class detail::HandleMaker;
+    using Tell = void (*)(void* pool, detail::SlotBase& slot, std::uint64_t id,
+                          std::optional<std::size_t> most) noexcept;
+
+    std::weak_ptr<void> pool_{};
+    Tell tell_ = nullptr;
     detail::SlotBase* slot_ = nullptr;  // which lives as long as the pool's core
     std::uint64_t id_ = 0;
 };
@@ -75,20 +109,31 @@ struct ConnectContext {
     boost::asio::any_io_executor executor{};
     /// Of the resource that is being opened.
     Evictor evictor{};
+    /// The same, where it is to be shared.
+    Streams streams{};
 };
 
 namespace detail {
 
-/// The one who can make them.
-class EvictorMaker {
+/// The one who can make these.
+class HandleMaker {
 public:
-    static Evictor make(std::weak_ptr<void> pool, Evictor::Evict evict, SlotBase& slot, std::uint64_t id) noexcept {
+    static Evictor evictor(std::weak_ptr<void> pool, Evictor::Evict evict, SlotBase& slot, std::uint64_t id) noexcept {
         Evictor evictor;
         evictor.pool_ = std::move(pool);
         evictor.evict_ = evict;
         evictor.slot_ = &slot;
         evictor.id_ = id;
         return evictor;
+    }
+
+    static Streams streams(std::weak_ptr<void> pool, Streams::Tell tell, SlotBase& slot, std::uint64_t id) noexcept {
+        Streams streams;
+        streams.pool_ = std::move(pool);
+        streams.tell_ = tell;
+        streams.slot_ = &slot;
+        streams.id_ = id;
+        return streams;
     }
 };
 

@@ -9,6 +9,8 @@ template <class Conn>
 class Lease;
 template <class Conn, class... Policies>
 class Pool;
+template <class Conn, class... Policies>
+class SharedPool;
 
 template <class T>
 class ObjectPool;
@@ -23,6 +25,7 @@ struct ObjectPoolOptions;
 struct BufferPoolOptions;
 
 struct Watermark;
+struct Multiplex;
 struct IdleCache;
 struct Fifo;
 struct ConnectOnce;

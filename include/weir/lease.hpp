@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <exception>
+#include <stdexcept>
 #include <utility>
 #include <weir/detail/slot.hpp>
 
@@ -59,9 +60,11 @@ public:
     }
 
     /// Takes the resource out of the pool for good: its place is free at once, its `close` hook is not called, and a
-    /// close of the pool does not wait for it. Throws what moving the resource throws; then nothing has changed.
+    /// close of the pool does not wait for it. Throws what moving the resource throws, and `std::logic_error` when it is
+    /// a share of what others use; then nothing has changed.
     Conn detach() {
         WEIR_ASSERT(slot_ && "an empty lease has no resource");
+        if (!slot_->home->may_detach()) throw std::logic_error{"weir: Lease::detach: a shared resource stays"};
         struct Detached {
             Lease& lease;
             int uncaught = std::uncaught_exceptions();

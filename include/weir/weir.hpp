@@ -22,4 +22,5 @@
 #include <weir/policy/upkeep.hpp>
 #include <weir/policy/waiting.hpp>
 #include <weir/pool.hpp>
+#include <weir/shared_pool.hpp>
 #include <weir/stats.hpp>

@@ -87,11 +87,12 @@ public:
     bool accept_stale(SlotBase& slot, Wish wish, Orders& orders) noexcept {
         auto const now = std::chrono::steady_clock::now();
         Lock const lock{*this, orders};
+        if constexpr (P::shares) this->store_.uncount(slot);
         if (this->closed_) {
             Base::begin_close(slot, Cause::drained, orders);
         } else if (this->accept(slot, now, orders)) {
             if (!slot.chores.any() && this->has_just(slot, wish)) {
-                lend(slot);
+                this->lend_here(slot);
                 return true;
             }
             put_back(slot, now, orders);
@@ -111,11 +112,14 @@ public:
         for (;;) {
             if (this->closed_) return Answer::closed;
             bool const may_open = queue.waiting() == 0 && this->has_room(now);
-            auto const search = may_open && manner != Manner::tries ? Search::suitable : Search::any;
+            bool const opens_rather = may_open && manner != Manner::tries && !(P::shares && waiter.is_late);
+            auto const search = opens_rather ? Search::suitable : Search::any;
             // Somebody in line means that nothing is idle, but with patience.
             bool const may_be_idle = queue.empty() || has_patience();
-            if (SlotBase* const slot = may_be_idle ? this->pop_for(waiter, search, now, orders) : nullptr)
+            if (SlotBase* const slot = may_be_idle ? this->pop_for(waiter, search, now, orders) : nullptr) {
+                if constexpr (P::shares) start_connect_beside(*slot, may_open, now, orders);
                 return lend_idle(waiter, *slot, manner, now, orders);
+            }
             if (!orders.close.empty()) return Answer::ask_again;  // there may be room when they are closed
             if (manner == Manner::tries) {
                 // One at a time: a connect in flight that nobody has claimed is for whoever tries next.
@@ -133,21 +137,23 @@ public:
             }
             if (!may_open && told == Told::no) return Answer::would_wait;
 
-            // Rather than reset what has another setting one is opened, and he stands outside the line meanwhile.
-            bool const others_idle = P::has_settings && this->store_.size() > 0;
+            // Rather than reset what has another setting, or crowd what is in use, one is opened, and he stands outside
+            // the line meanwhile.
+            bool const others_there = has_others();
             // A connect that nobody has claimed is under way: he stands as one whose connect was started, and gets one of
             // his own should that one fail.
-            bool const adopts = manner == Manner::waits && may_open && !others_idle && this->unclaimed() > 0;
+            bool const adopts = manner == Manner::waits && may_open && !others_there && this->unclaimed() > 0;
             SlotBase* const place = may_open && !adopts ? &this->arena_.take(this->home_) : nullptr;
             waiter.since = now;
             if (place && manner == Manner::connects_here) {
                 this->reserve(*place, now);
                 this->aim(*place, waiter.wish);
+                if constexpr (P::shares) this->count_on(*place);
                 queue.number(waiter);
                 waiter.granted = place;
                 return Answer::connect_here;
             }
-            bool const aside = place && others_idle;
+            bool const aside = place && others_there;
             if (!aside && queue.empty() && !this->store_.shut_if_empty()) {
                 if (place) this->arena_.put(*place);
                 continue;  // something was parked since we looked
@@ -236,9 +242,10 @@ public:
     void close(Orders& orders) noexcept {
         Lock const lock{*this, orders};
         while (SlotBase* const slot = this->last_idle_.pop()) {
+            Base::begin_close(*slot, Cause::drained, orders);
+            if (slot->drains) continue;
             ++this->sealed_;
             slot->sealed = true;
-            Base::begin_close(*slot, Cause::drained, orders);
         }
         this->queue_.for_each([&](Waiter& waiter) {
             if (waiter.place != Waiter::Place::draining) this->dismiss(waiter, {Errc::closed, {}}, orders);
@@ -313,7 +320,7 @@ public:
     Stats stats() const {
         std::lock_guard const lock{this->mutex_};
         std::uint64_t acquired = 0;
-        this->arena_.for_each([&](SlotBase const& slot) { acquired += slot.leases.load(std::memory_order_relaxed); });
+        this->arena_.for_each([&](SlotBase const& slot) { acquired += this->leases(slot); });
         return this->ledger_.snapshot(this->store_.size(), this->queue_.waiting(), acquired);
     }
 
@@ -348,6 +355,20 @@ public:
     void set_self(std::weak_ptr<void> const& self) noexcept { this->self_ = self; }
 
 private:
+    // What there is besides an idle one that suits.
+    bool has_others() const noexcept {
+        if constexpr (P::shares)
+            return this->store_.has_room();
+        else
+            return P::has_settings && this->store_.size() > 0;
+    }
+
+    // Somebody who would not wait shares what is in use: for those after him there is to be another.
+    void start_connect_beside(SlotBase& slot, bool may_open, time_point now, Orders& orders) noexcept {
+        if (!may_open || this->is_only_holder(slot) || this->unclaimed() > 0) return;
+        if (SlotBase* const place = this->take_place()) this->start_connect(nullptr, *place, now, orders);
+    }
+
     // False when it is too old or worn.
     bool stamp(SlotBase& slot) const noexcept {
         if constexpr (P::has_upkeep) return this->clock_.stamp_young(slot);
@@ -362,7 +383,11 @@ private:
         if (this->ledger_.surplus() > 0) return Base::begin_close(slot, Cause::excess, orders);
         if (!this->queue_.empty() && !has_patience()) return this->serve_next(slot, now, orders);
         slot.chores = {};
-        this->store_.put_first(slot);
+        if constexpr (P::shares) {
+            if (!this->store_.push_behind_gate(slot)) Base::begin_close(slot, Cause::excess, orders);
+        } else {
+            this->store_.put_first(slot);
+        }
     }
 
     // For nobody in particular who wishes that.

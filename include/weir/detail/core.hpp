@@ -66,7 +66,7 @@ public:
         SyncWaiter waiter{deadline};
         waiter.wish = wish;
         waiter.since = P::is_observed ? std::chrono::steady_clock::now() : time_point{};
-        Vigil* const vigil = vigil_.pays() ? &vigil_ : nullptr;
+        Vigil* const vigil = !P::shares && vigil_.pays() ? &vigil_ : nullptr;
         waiter.prepares_here = P::has_chores && this->prepares_plainly();
         bool const plain = this->supply_->connects == Shape::plain && (!P::has_chores || waiter.prepares_here);
         Answer answer{};
@@ -206,6 +206,8 @@ public:
         end_lease(slot);
         this->give_up(slot, Cause::discarded);
     }
+
+    bool may_detach() const noexcept override { return !P::shares; }
 
     void detached(Resource& slot) noexcept override {
         end_lease(slot);
@@ -365,11 +367,10 @@ private:
     Slot<Conn>& begin_lease(SlotBase& base, std::chrono::steady_clock::duration waited) noexcept {
         auto& slot = static_cast<Resource&>(base);
         if constexpr (P::Drop::counts_exceptions) slot.uncaught_when_lent = std::uncaught_exceptions();
-        if constexpr (P::is_observed) {
-            this->observe([&](auto& observer) { observer.acquired(waited); });
-            slot.lent_at = std::chrono::steady_clock::now();
-        }
-        if constexpr (P::has_upkeep) this->arbiter_.begin_lease(slot);
+        this->observe([&](auto& observer) { observer.acquired(waited); });
+        // One in several hands is nobody's to watch.
+        if constexpr (P::is_observed && !P::shares) slot.lent_at = std::chrono::steady_clock::now();
+        if constexpr (P::has_upkeep && !P::shares) this->arbiter_.begin_lease(slot);
         return slot;
     }
 
@@ -383,6 +384,7 @@ private:
     static bool discards(Resource const& slot) noexcept { return P::Drop::discards(slot.uncaught_when_lent); }
 
     void end_lease(Resource& slot) noexcept {
+        if constexpr (P::shares) return this->observe([](auto& observer) { observer.released({}); });
         bool const overdue = P::has_upkeep && this->arbiter_.end_lease(slot);
         this->observe([&](auto& observer) {
             auto const held = std::chrono::steady_clock::now() - slot.lent_at;

@@ -29,14 +29,14 @@ public:
     std::size_t closing() const noexcept { return closing_; }
 
     /// Open and not on the way out.
-    std::size_t live() const noexcept { return open_ - closing_; }
+    std::size_t live() const noexcept { return open_ - closing_ - draining_; }
 
     /// How many are one too many, those on the way out not counted.
     std::size_t surplus() const noexcept { return live() > limits_.high ? live() - limits_.high : 0; }
 
     /// Whether the limits allow one more to be opened.
     bool has_room() const noexcept {
-        return open_ < limits_.high && (!max_concurrent_ || connecting_ < *max_concurrent_);
+        return open_ - draining_ < limits_.high && (!max_concurrent_ || connecting_ < *max_concurrent_);
     }
 
     /// Whether one more may wait behind `waiting` others.
@@ -60,6 +60,13 @@ public:
     }
 
     void begin_close() noexcept { ++closing_; }
+
+    /// One in several hands is to go when the last of them is done with it. Meanwhile another may be open in its place.
+    void begin_drain() noexcept { ++draining_; }
+    void end_drain() noexcept {
+        --draining_;
+        ++closing_;
+    }
 
     void closed(Cause cause) noexcept {
         --closing_;
@@ -104,6 +111,7 @@ private:
     std::size_t open_ = 0;
     std::size_t connecting_ = 0;
     std::size_t closing_ = 0;
+    std::size_t draining_ = 0;
 };
 
 }  // namespace weir::detail

@@ -26,9 +26,12 @@ protected:
 
     ~Opening() = default;
 
-    /// Whether one more may be opened now.
+    /// Whether one more may be opened now. Where there is one to share, another is not tried for again and again.
     bool has_room(time_point now) const noexcept {
-        return ledger_.has_room() && (!P::retries || retry_.allows(ledger_.connecting(), now));
+        if (!ledger_.has_room()) return false;
+        if constexpr (P::shares)
+            if (!store_.empty()) return retry_.allows(ledger_.connecting(), now);
+        return !P::retries || retry_.allows(ledger_.connecting(), now);
     }
 
     void reserve(SlotBase& slot, time_point now) noexcept {
@@ -36,6 +39,7 @@ protected:
         if (ledger_.live() >= ledger_.low()) this->to_replace_ = 0;
         slot.refill = false;
         slot.chores = {};
+        if constexpr (P::shares) store_.begin(slot, this->streams_);
         if constexpr (P::has_settings) {
             store_.assign(slot, 0);
             setting_of(slot).setting.reset();
@@ -54,9 +58,14 @@ protected:
         assign(slot, owner);
         if (owner) aim(slot, owner->wish);
         begin_operation(slot, Operation::connecting, now);
-        slot.in_line = !owner || owner->place != Waiter::Place::preparing;
-        if (slot.in_line) ++serving_;
+        if (!owner || owner->place != Waiter::Place::preparing) count_on(slot);
         orders.connect.push(slot);
+    }
+
+    /// What is being opened is for the line, or for whoever comes.
+    void count_on(SlotBase& slot) noexcept {
+        slot.in_line = true;
+        ++serving_;
     }
 
     using SlotType = typename Base::SlotType;
@@ -162,15 +171,24 @@ protected:
         }
     }
 
+    /// For whoever holds it. Where others do, too, it goes when they are done with it.
     void begin_close(SlotBase& slot, Cause cause, Orders& orders) noexcept {
-        strike(slot);
-        bool const evicted = slot.dies_at.load(std::memory_order_relaxed) == SlotBase::evicted;
-        if (cause == Cause::age && evicted) cause = Cause::unhealthy;
-        ledger_.begin_close();
-        slot.cause = closed_ ? Cause::drained : cause;
-        this->to_replace_ =
-            ledger_.live() >= ledger_.low() ? 0 : this->to_replace_ + (slot.cause == Cause::age ? 1 : 0);
-        orders.close.push(slot);
+        bool last = true;
+        if constexpr (P::shares) last = store_.leave(slot);
+        if (slot.drains) {
+            slot.drains = !last;
+            if (last) ledger_.end_drain();
+        } else {
+            strike(slot);
+            bool const evicted = slot.dies_at.load(std::memory_order_relaxed) == SlotBase::evicted;
+            if (cause == Cause::age && evicted) cause = Cause::unhealthy;
+            slot.cause = closed_ ? Cause::drained : cause;
+            slot.drains = !last;
+            last ? ledger_.begin_close() : ledger_.begin_drain();
+            this->to_replace_ =
+                ledger_.live() >= ledger_.low() ? 0 : this->to_replace_ + (slot.cause == Cause::age ? 1 : 0);
+        }
+        if (last) orders.close.push(slot);
         if (wants_refill()) refill(&slot, std::chrono::steady_clock::now(), orders);
     }
 

@@ -4,6 +4,7 @@
 #include <boost/system/errc.hpp>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <utility>
 #include <weir/detail/deadline.hpp>
 #include <weir/detail/inside.hpp>
@@ -72,7 +73,7 @@ protected:
         Orders orders;
         Answer answer{};
         if (failure) {
-            answer = arbiter_.connect_here_failed(slot, note(failure), orders);
+            answer = arbiter_.connect_here_failed(slot, failure, note(failure), orders);
         } else {
             note_connected(slot);
             answer = arbiter_.connected_here(waiter, slot, orders);
@@ -195,7 +196,28 @@ private:
             static_cast<Operations*>(static_cast<Base*>(self))->evict(which, id);
         };
         std::shared_ptr<Base> const self = this->shared_from_this();
-        return {this->lifetime(), deadline, this->executor_.get(), EvictorMaker::make(self, evict, slot, slot.id)};
+        return {this->lifetime(), deadline, this->executor_.get(), HandleMaker::evictor(self, evict, slot, slot.id),
+                streams_of(self, slot)};
+    }
+
+    static Streams streams_of(std::shared_ptr<Base> const& self, SlotBase& slot) noexcept {
+        if constexpr (P::shares) {
+            constexpr auto tell = [](void* pool, SlotBase& which, std::uint64_t id,
+                                     std::optional<std::size_t> most) noexcept {
+                static_cast<Operations*>(static_cast<Base*>(pool))->change_streams(which, id, most);
+            };
+            return HandleMaker::streams(self, tell, slot, slot.id);
+        } else {
+            return {};
+        }
+    }
+
+    void change_streams(SlotBase& slot, std::uint64_t id, std::optional<std::size_t> most) noexcept {
+        if (!arbiter_.hold(Holder::thread)) return;
+        Orders orders;
+        most ? arbiter_.limit(slot, id, *most, orders) : arbiter_.drain(slot, id, orders);
+        carry_out(orders, Where::on_worker);
+        this->unhold(Holder::thread);
     }
 
     void evict(SlotBase& slot, std::uint64_t id) noexcept {

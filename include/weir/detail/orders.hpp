@@ -1,6 +1,7 @@
 #pragma once
 
 #include <chrono>
+#include <exception>
 #include <memory>
 #include <utility>
 #include <weir/detail/slot.hpp>
@@ -19,6 +20,7 @@ struct Orders {
     Chain close{};                   // counted as closing, with their cause: close them
     std::shared_ptr<Task> cancel{};  // operations to cancel
     std::shared_ptr<Task> ended{};   // one that is over: to be forgotten without the mutex
+    std::exception_ptr forgotten{};  // likewise
     std::chrono::steady_clock::time_point alarm = std::chrono::steady_clock::time_point::max();  // to be set
     bool sweep = false;  // a round of maintenance is due
     bool ends = false;   // the last close waits for these deliveries

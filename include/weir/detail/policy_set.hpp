@@ -22,6 +22,8 @@
 
 namespace weir::detail {
 
+struct SharedStore;
+
 template <class T, class... Choices>
 concept one_of = (std::same_as<T, Choices> || ...);
 
@@ -107,6 +109,7 @@ struct PolicySet {
     static constexpr bool retries = Connecting::retries;
     static constexpr bool sheds = Waiting::sheds;
     static constexpr bool has_upkeep = !std::same_as<Upkeep, NoUpkeep>;
+    static constexpr bool shares = std::same_as<Store, SharedStore>;
     static constexpr bool has_settings = Settings::buckets > 0;
     static constexpr bool has_chores = has_upkeep || has_settings;
 

@@ -16,6 +16,7 @@ public:
         core_.recycle(slot);
     }
     void discard(Slot<Conn>& slot) noexcept override { core_.discard(slot); }
+    bool may_detach() const noexcept override { return core_.may_detach(); }
     void detached(Slot<Conn>& slot) noexcept override { core_.detached(slot); }
 
 private:

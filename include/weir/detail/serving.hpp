@@ -37,15 +37,19 @@ protected:
     ~Serving() = default;
 
     /// An idle one, those over their time aside. What is to be done to it before it is lent stands in its chores.
-    SlotBase* pop_fresh(time_point now, Orders& orders) noexcept {
-        while (SlotBase* slot = store_.pop())
+    SlotBase* pop_fresh(Search search, time_point now, Orders& orders) noexcept {
+        while (SlotBase* slot = pop(search))
             if (accept(*slot, now, orders)) return slot;
         return nullptr;
     }
 
     /// Looks at one that was idle; false when it is over its time, and is closed.
     bool accept(SlotBase& slot, time_point now, Orders& orders) noexcept {
-        Verdict const verdict = judge(slot, clock_.read(now));
+        Verdict verdict = judge(slot, clock_.read(now));
+        // What others use is not idle.
+        if constexpr (P::shares)
+            if (verdict != Verdict::fine && verdict != Verdict::aged && !store_.take_alone(slot))
+                verdict = Verdict::fine;
         if (verdict == Verdict::expired || verdict == Verdict::aged) {
             this->begin_close(slot, verdict == Verdict::aged ? Cause::age : Cause::idle, orders);
             return false;
@@ -66,7 +70,7 @@ protected:
                 return slot;
             }
         } else {
-            return pop_fresh(now, orders);
+            return pop_fresh(search, now, orders);
         }
     }
 
@@ -74,19 +78,35 @@ protected:
         return clock_.judge(slot, ledger_.live() > ledger_.low(), at);
     }
 
-    /// Counts a lease. For the slot's owner, with the lock or without.
+    /// Counts a lease, but of a share that was counted as it was taken. For the slot's owner, with the lock or without.
     static void lend(SlotBase& slot) noexcept {
-        auto const leases = slot.leases.load(std::memory_order_relaxed) + 1;
-        slot.leases.store(leases, std::memory_order_relaxed);
+        if constexpr (!P::shares) count_lease(slot);
         // With its last use its time is up.
         if constexpr (P::has_upkeep)
-            if (leases == slot.retires_at) slot.dies_at.store(0, std::memory_order_relaxed);
+            if (leases(slot) >= slot.retires_at) slot.dies_at.store(0, std::memory_order_relaxed);
+    }
+
+    /// How often it has been lent, or one that lay there before.
+    static std::uint64_t leases(SlotBase const& slot) noexcept {
+        if constexpr (P::shares)
+            return ShareStore::leases(slot);
+        else
+            return slot.leases.load(std::memory_order_relaxed);
     }
 
     /// One that is not prepared is lent when the waiter has done that.
-    static void grant(Waiter& waiter, SlotBase& slot) noexcept {
-        if (!slot.chores.any()) lend(slot);
+    void grant(Waiter& waiter, SlotBase& slot) noexcept {
+        if (!slot.chores.any()) lend_here(slot);
         waiter.granted = &slot;
+    }
+
+    /// Counts a lease, where the mutex is held: a shared one may be lent to others from now on.
+    void lend_here(SlotBase& slot) noexcept {
+        if constexpr (P::shares) {
+            if (slot.generation == this->generation_) store_.publish(slot);
+            count_lease(slot);
+        }
+        lend(slot);
     }
 
     /// Has the chores of a slot done in the background, for `owner` if there is one: he stands outside the line then.
@@ -150,8 +170,21 @@ protected:
     /// The attempt that was made for this one has come to nothing. Who need not fail for it waits on, where he stood.
     void attempt_failed(Waiter& waiter, Failure const& failure, time_point now, Orders& orders) noexcept {
         if (closed_) return dismiss(waiter, {Errc::closed, {}}, orders);
+        if constexpr (P::shares)
+            if (SlotBase* const slot = pop_fresh(Search::any, now, orders)) return give(waiter, *slot, now, orders);
         if (!P::retries || !ledger_.may_wait(queue_.waiting())) return dismiss(waiter, failure, orders);
         seek(waiter, now, orders);
+    }
+
+    /// One attempt for many: with nothing to share, and nothing else on its way, it has failed for all of them.
+    void attempt_failed_for_all(Failure const& failure, Orders& orders) noexcept {
+        if constexpr (P::shares && !P::retries) {
+            if (this->serving_ > 0 || ledger_.live() > ledger_.connecting()) return;
+            while (!queue_.empty()) dismiss(queue_.front(), failure, orders);
+            // Of those who share an exception none is to be the last, and destroy what another reads: the order that the
+            // standard library sees to in there is one that ThreadSanitizer does not see.
+            orders.forgotten = std::exchange(this->failed_for_all_, failure.exception);
+        }
     }
 
     /// His own connect is not in flight any more, and another may not be started now.
@@ -175,7 +208,7 @@ protected:
             return dismiss(waiter, {Errc::too_many_waiters, {}}, orders);
         }
         while (!queue_.empty() && !store_.shut_if_empty())
-            if (SlotBase* const slot = pop_fresh(now, orders)) serve_next(*slot, now, orders);
+            if (SlotBase* const slot = pop_fresh(Search::any, now, orders)) serve_next(*slot, now, orders);
         this->open_for_waiters(now, orders);
     }
 
@@ -191,6 +224,7 @@ protected:
                 this->end_attempt(slot);
                 this->note_overrun(slot, now);
                 if (owner) attempt_failed(*owner, {Errc::timed_out, {}}, now, orders);
+                attempt_failed_for_all({Errc::timed_out, {}}, orders);
             } else if (owner) {
                 disown(slot);
                 preparation_failed(*owner, slot.chores.next(), {Errc::timed_out, {}}, now, orders);
@@ -245,7 +279,7 @@ protected:
     /// was refreshed is lent once.
     Fate settle_slot(SlotBase& slot, From from, Told told, time_point now, Orders& orders) noexcept {
         bool const in_place = std::exchange(slot.in_place, false);
-        if (closed_) return close_slot(slot, Cause::drained, orders);
+        if (closed_ || slot.drains) return close_slot(slot, Cause::drained, orders);
         expire(now, orders);
         shed(now, orders);
         bool const anyone = !queue_.empty();
@@ -258,18 +292,25 @@ protected:
             serve_next(slot, now, orders);
             return Fate::served;
         }
-        if (!anyone) {
+        if (!anyone && is_only_holder(slot)) {
             Keep const keep = this->idle_.keep({ledger_.live(), store_.size(), ledger_.low(), ledger_.high()});
             if (keep != Keep::yes) return close_slot(slot, keep == Keep::no_idle ? Cause::idle : Cause::excess, orders);
             if (P::Trace::is_traced && told == Told::no) return Fate::would_park;
         }
-        if (in_place) {
-            store_.put_back(slot);  // and it has not been used
+        if (!in_place) clock_.stamp(slot);  // else it has not been used
+        if constexpr (P::shares) {
+            if (!store_.push_behind_gate(slot)) return close_slot(slot, Cause::excess, orders);
         } else {
-            clock_.stamp(slot);
-            store_.push_behind_gate(slot);
+            in_place ? store_.put_back(slot) : store_.push_behind_gate(slot);
         }
         return Fate::parked;
+    }
+
+    static bool is_only_holder(SlotBase const& slot) noexcept {
+        if constexpr (P::shares)
+            return Shares::of(slot).out() == 1;
+        else
+            return true;
     }
 
     /// Has idle ones checked that are due, the coldest first: so few at a time that nobody misses them.
@@ -297,6 +338,13 @@ protected:
             close_all(store_.take_coldest(ledger_.surplus(), [](SlotBase const&) { return true; }), Cause::excess,
                       orders);
         }
+        if constexpr (P::shares) {
+            while (ledger_.surplus() > 0) {
+                SlotBase* const least = store_.take_least();
+                if (!least) return;
+                this->begin_close(*least, Cause::excess, orders);
+            }
+        }
     }
 
     /// In the order of the chain, as a last in, first out `orders.close` has it.
@@ -305,6 +353,17 @@ protected:
     }
 
 private:
+    static void count_lease(SlotBase& slot) noexcept {
+        slot.leases.store(slot.leases.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+    }
+
+    SlotBase* pop(Search search) noexcept {
+        if constexpr (P::shares)
+            return store_.pop_behind_gate(search == Search::suitable);
+        else
+            return store_.pop();
+    }
+
     // Takes out of its bucket the latest that has just that setting, and leaves the order of the others alone.
     SlotBase* take_match(Wish wish) noexcept {
         return store_.take_first(wish.bucket, [&](SlotBase const& slot) { return this->has_just(slot, wish); });

@@ -63,6 +63,7 @@ struct alignas(interference_size) SlotBase {
     std::uint8_t bucket = 0;                                   // of its setting; 0: it has none
     std::uint8_t part = 0;                                     // of the store where it lay, by processor
     void* shelf = nullptr;                                     // the part of the store for that bucket
+    std::atomic<std::uint64_t> shares{0};                      // where several hold it; see `Shares`
 
     // Where there is upkeep. Times are of the pool's `AgeClock`.
     static constexpr std::chrono::steady_clock::rep evicted = std::chrono::steady_clock::duration::min().count();
@@ -79,6 +80,7 @@ struct alignas(interference_size) SlotBase {
     bool refill = false;           // is opened for nobody, to have enough
     bool in_line = false;          // its connect is one that the line counts on
     bool in_place = false;         // is checked in the background: goes back to where it lay
+    bool drains = false;           // is lent to nobody else, and closes with its last share
     Chores chores{};               // before it is lent
     Waiter* owner = nullptr;       // the acquire that it is opened or prepared for, if it still waits
     std::shared_ptr<Task> task{};  // the awaitable operation in flight
@@ -100,10 +102,11 @@ struct Slot;
 template <class Conn>
 class Home {
 public:
-    virtual void drop(Slot<Conn>&) noexcept = 0;      // the lease went out of scope: as the Drop policy says
-    virtual void release(Slot<Conn>&) noexcept = 0;   // it is clean
-    virtual void discard(Slot<Conn>&) noexcept = 0;   // it is not
-    virtual void detached(Slot<Conn>&) noexcept = 0;  // it has been moved out; what is left is to be destroyed
+    virtual void drop(Slot<Conn>&) noexcept = 0;               // the lease went out of scope: as the Drop policy says
+    virtual void release(Slot<Conn>&) noexcept = 0;            // it is clean
+    virtual void discard(Slot<Conn>&) noexcept = 0;            // it is not
+    virtual bool may_detach() const noexcept { return true; }  // or others use it, too
+    virtual void detached(Slot<Conn>&) noexcept = 0;           // it has been moved out; what is left is to be destroyed
 
 protected:
     ~Home() = default;

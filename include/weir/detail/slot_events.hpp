@@ -46,6 +46,19 @@ public:
         if (SlotBase* const idle = take(slot)) this->begin_close(*idle, Cause::unhealthy, orders);
     }
 
+    /// A connector says how many may share what it has opened, unless its slot holds another by now.
+    void limit(SlotBase& slot, std::uint64_t id, std::size_t most, Orders& orders) noexcept {
+        Lock const lock{*this, orders};
+        if (slot.id == id) ShareStore::limit(slot, most);
+    }
+
+    /// A resource is to be lent to nobody else, unless its slot holds another by now.
+    void drain(SlotBase& slot, std::uint64_t id, Orders& orders) noexcept {
+        Lock const lock{*this, orders};
+        if (this->closed_ || slot.id != id) return;
+        if (SlotBase* const lending = take(slot)) this->begin_close(*lending, Cause::stale, orders);
+    }
+
     /// A resource has been closed and destroyed: its slot is free.
     void vacated(SlotBase& slot, Orders& orders) noexcept {
         Lock const lock{*this, orders};
@@ -102,6 +115,7 @@ public:
             auto const now = note.when;
             this->note_failure(slot, std::move(note));
             if (owner) this->attempt_failed(*owner, failure, now, orders);
+            this->attempt_failed_for_all(failure, orders);
         }
         this->strike(slot);
         this->ledger_.vacate_connecting();
@@ -151,7 +165,7 @@ public:
             return waiter.owed ? Answer::ask_again : Answer::failed;
         }
         if (is_lendable(slot) && (now < waiter.deadline || waiter.is_late)) {
-            lend(slot);
+            this->lend_here(slot);
             return Answer::granted;
         }
         bool const late = is_lendable(slot);
@@ -180,18 +194,23 @@ public:
         auto const now = std::chrono::steady_clock::now();
         Lock const lock{*this, orders};
         this->note_connected(slot, now);
+        this->end_attempt(slot);
         Answer const answer = accept_here(waiter, slot, now, orders);
         this->open_for_waiters(now, orders);
         return answer;
     }
 
-    Answer connect_here_failed(SlotBase& slot, ConnectFailure&& note, Orders& orders) noexcept {
+    Answer connect_here_failed(SlotBase& slot, Failure const& failure, ConnectFailure&& note, Orders& orders) noexcept {
         Lock const lock{*this, orders};
         this->note_failure(slot, std::move(note));
+        this->end_attempt(slot);
+        this->attempt_failed_for_all(failure, orders);
         this->strike(slot);
         this->ledger_.vacate_connecting();
         this->free(slot, orders);
         if (this->closed_) return Answer::closed;
+        if constexpr (P::shares)
+            if (this->store_.has_room()) return Answer::ask_again;
         return P::retries && this->ledger_.may_wait(this->queue_.waiting()) ? Answer::ask_again : Answer::failed;
     }
 
@@ -253,6 +272,7 @@ private:
         if (now >= slot.deadline) {
             this->note_overrun(slot, now);
             this->begin_close(slot, Cause::unhealthy, orders);
+            this->attempt_failed_for_all({Errc::timed_out, {}}, orders);
             return P::retries ? Answer::ask_again : Answer::timed_out;
         }
         if (now >= waiter.deadline) {
@@ -264,7 +284,7 @@ private:
             this->begin_close(slot, Cause::excess, orders);
             return Answer::ask_again;
         }
-        if (!slot.chores.any()) lend(slot);
+        if (!slot.chores.any()) this->lend_here(slot);
         return Answer::granted;
     }
 };

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <boost/intrusive/list.hpp>
 #include <condition_variable>
+#include <exception>
 #include <mutex>
 #include <optional>
 #include <type_traits>
@@ -56,6 +57,7 @@ protected:
           idle_{options.idle},
           patience_{patience_of(options.wait)},
           timeout_{options.connect.timeout},
+          streams_{streams_of(options.size)},
           clock_{options.idle.expires_after(), options.upkeep.rules()},
           ledger_{bounded(options.size.limits()), options.connect.max_concurrent},
           retry_{retry_of(options.connect)},
@@ -83,6 +85,13 @@ protected:
             return {{}, {}};
     }
 
+    template <class Sizing>
+    static std::size_t streams_of(Sizing const& size) noexcept {
+        if constexpr (requires { size.streams; })
+            if (size.streams) return *size.streams;
+        return Shares::most_shares;
+    }
+
     // Where a failed connect fails its acquire, nobody but the refill tries again by itself: as `Backoff` does.
     template <class Connecting>
     static Late<Connecting, Retry<>> retry_of(Connecting const& connect) noexcept {
@@ -106,6 +115,7 @@ protected:
     typename P::Idle const idle_;
     std::chrono::steady_clock::duration const patience_;
     std::chrono::steady_clock::duration const timeout_;
+    std::size_t const streams_;          // where several hold one
     AgeClock<typename P::Clock> clock_;  // all but two words of it guarded by the mutex
     std::atomic<bool> closed_{false};    // written under the mutex
 
@@ -129,6 +139,7 @@ protected:
     std::uint64_t last_id_ = 0;
     time_point alarm_at_ = time_point::max();
     std::optional<ConnectFailure> last_failure_{};
+    std::exception_ptr failed_for_all_{};  // of the latest attempt that many waited for
     std::weak_ptr<void> self_;
     std::condition_variable news_;  // for threads that wait for the end of a close, for room, or for idle ones:
     std::size_t listeners_ = 0;     // so many

@@ -64,14 +64,21 @@ protected:
     }
 
     /// Whether there is anything that ages, be it only a lease that may become overdue.
-    bool has_to_age() const noexcept { return store_.size() > 0 || (clock_.watches_leases() && ledger_.live() > 0); }
+    bool has_to_age() const noexcept {
+        if constexpr (P::shares)
+            if (!store_.empty()) return true;  // what is in use comes back without the mutex
+        return store_.size() > 0 || (clock_.watches_leases() && ledger_.live() > 0);
+    }
 
     /// Nothing is left, and no thread of the pool touches an executor any more.
     bool is_over() const noexcept { return this->ended_ && this->at_work_ == 0; }
 
 private:
     void finish(Orders& orders) noexcept {
-        if (patience_ > patience_.zero()) attend(orders);
+        if constexpr (P::shares)
+            share_out(orders);
+        else if (patience_ > patience_.zero())
+            attend(orders);
         if (this->wants_refill()) this->refill(nullptr, std::chrono::steady_clock::now(), orders);
         settle_gate(orders);
         tell_of_room(orders);
@@ -81,6 +88,8 @@ private:
         time_point first = earlier(queue_.next_deadline(), clock_.next_round());
         if (!this->in_flight_.empty()) first = earlier(first, this->in_flight_.front().deadline);
         if (P::sheds && queue_.waiting() > 0) first = earlier(first, this->overload_.next());
+        if constexpr (P::shares)
+            if (store_.crowds() && waits_to_spread()) first = earlier(first, this->retry_.next());
         if (waits_to_retry()) first = earlier(first, this->retry_.next());
         if (first < this->alarm_at_) this->alarm_at_ = orders.alarm = first;
     }
@@ -91,13 +100,30 @@ private:
                (this->wants_refill() || somebody_waits);
     }
 
+    /// What is there is crowded because another could not be opened, which is to be tried again.
+    bool waits_to_spread() const noexcept {
+        return this->retry_.failing() && ledger_.connecting() == 0 && ledger_.has_room() && !closed_;
+    }
+
     /// With patience something may be parked although somebody is in line: he is called to take it, or given it.
     void attend(Orders& orders) noexcept {
         auto const now = std::chrono::steady_clock::now();
         while (!queue_.empty() && store_.size() > 0) {
             if (this->is_patient(queue_.front(), now)) return this->summon(queue_.front(), orders);
-            if (SlotBase* const slot = this->pop_fresh(now, orders)) this->serve_next(*slot, now, orders);
+            if (SlotBase* const slot = this->pop_fresh(Search::any, now, orders)) this->serve_next(*slot, now, orders);
         }
+    }
+
+    /// Whoever is in line has a share of what there is, the first first, and one is opened for those who are left.
+    void share_out(Orders& orders) noexcept {
+        auto const now = queue_.empty() && !this->retry_.failing() ? time_point{} : std::chrono::steady_clock::now();
+        while (!queue_.empty()) {
+            SlotBase* const slot = this->pop_fresh(Search::any, now, orders);
+            if (!slot) break;
+            this->serve_next(*slot, now, orders);
+        }
+        if (!queue_.empty()) this->open_for_waiters(now, orders);
+        store_.crowd(!this->has_room(now));
     }
 
     /// Opens or shuts the gate: invariant 1.
@@ -111,6 +137,7 @@ private:
             // At once, although nothing is parked: left shut for the next return to open it, two threads that share
             // one resource got a fifth of the throughput.
             if (open) return store_.open();
+            if constexpr (P::shares) return store_.shut_now();  // what is lent then is lent under the mutex
             if (store_.shut_if_empty()) return;
             // Something is parked: it is aged from now on, or goes because it is one too many.
             this->trim(orders);

@@ -5,6 +5,7 @@
 #include <weir/detail/fronted_store.hpp>
 #include <weir/detail/locked_store.hpp>
 #include <weir/detail/per_cpu_store.hpp>
+#include <weir/detail/share_store.hpp>
 #include <weir/detail/tagged_stack.hpp>
 #include <weir/fwd.hpp>
 #include <weir/policy/store.hpp>
@@ -38,6 +39,15 @@ struct StoreOf<PerCpu<LockedStack>> {
 template <>
 struct StoreOf<PerCpu<LockedQueue>> {
     using type = PerCpuStore<Apart<LockedStore<Order::fifo>>>;
+};
+
+/// The store policy of a shared pool.
+struct SharedStore {
+    using policy_slot = slot::Store;
+};
+template <>
+struct StoreOf<SharedStore> {
+    using type = Apart<ShareStore>;
 };
 
 /// With a part for each of so many buckets of settings, if there are any.

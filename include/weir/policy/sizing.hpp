@@ -43,6 +43,27 @@ struct Watermark {
     }
 };
 
+/// For `SharedPool`: few resources, each lent to many at once.
+///
+/// Throws `std::invalid_argument` on construction of the pool when `connections` is 0, or `streams` is.
+struct Multiplex {
+    using policy_slot = slot::Sizing;
+
+    /// How many may be open; those that drain are not counted.
+    std::size_t connections = 1;
+    /// How many may use one of them at once, unless its connector says otherwise. None: no bound (but 8,388,607).
+    std::optional<std::size_t> streams = std::nullopt;
+    /// As `Watermark::max_waiters`.
+    std::optional<std::size_t> max_waiters = std::nullopt;
+
+    constexpr Limits limits() const noexcept { return {.low = 0, .high = connections, .max_waiters = max_waiters}; }
+
+    constexpr void validate() const {
+        if (connections == 0) throw std::invalid_argument{"weir: Multiplex::connections must be at least 1"};
+        if (streams == std::size_t{0}) throw std::invalid_argument{"weir: Multiplex::streams must be at least 1"};
+    }
+};
+
 /// No bound: an acquire that finds nothing idle always opens a resource and never waits for another's return.
 struct Unbounded {
     using policy_slot = slot::Sizing;
