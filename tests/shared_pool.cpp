@@ -238,8 +238,9 @@ TEST_F(SharedPools, ANewConnectionServesAsManyAsFit) {
     connector.gate(Hook::connect, Gate::never);
     Pool pool{connector, {.size = {.streams = 3}}};
     std::vector<decltype(acquire_elsewhere(pool))> many;
-    for (int i = 0; i != 5; ++i) many.push_back(acquire_elsewhere(pool));
-    ASSERT_TRUE(waiting(pool, 4));
+    many.push_back(acquire_elsewhere(pool));
+    ASSERT_TRUE(connector.await_blocked(Hook::connect, 1));
+    for (int i = 0; i != 4; ++i) many.push_back(wait_in_line(pool));
     connector.gate(Hook::connect, Gate::ok);
     EXPECT_TRUE(waiting(pool, 2));
     std::size_t served = 0;
