@@ -80,10 +80,12 @@ protected:
 
     /// Counts a lease, but of a share that was counted as it was taken. For the slot's owner, with the lock or without.
     static void lend(SlotBase& slot) noexcept {
-        if constexpr (!P::shares) count_lease(slot);
+        if constexpr (P::shares && !P::has_upkeep) return;
+        auto const now = leases(slot) + (P::shares ? 0 : 1);
+        if constexpr (!P::shares) slot.leases.store(now, std::memory_order_relaxed);
         // With its last use its time is up.
         if constexpr (P::has_upkeep)
-            if (leases(slot) >= slot.retires_at) slot.dies_at.store(0, std::memory_order_relaxed);
+            if (now >= slot.retires_at) slot.dies_at.store(0, std::memory_order_relaxed);
     }
 
     /// How often it has been lent, or one that lay there before.
@@ -104,7 +106,7 @@ protected:
     void lend_here(SlotBase& slot) noexcept {
         if constexpr (P::shares) {
             if (slot.generation == this->generation_) store_.publish(slot);
-            count_lease(slot);
+            slot.leases.store(slot.leases.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
         }
         lend(slot);
     }
@@ -353,10 +355,6 @@ protected:
     }
 
 private:
-    static void count_lease(SlotBase& slot) noexcept {
-        slot.leases.store(slot.leases.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
-    }
-
     SlotBase* pop(Search search) noexcept {
         if constexpr (P::shares)
             return store_.pop_behind_gate(search == Search::suitable);
