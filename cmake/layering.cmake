@@ -11,7 +11,7 @@ set(layers
     "pools:      pool.hpp keyed_pool.hpp shared_pool.hpp object_pool.hpp buffer_pool.hpp"
     "core:       detail/core.hpp detail/operations.hpp detail/runner.hpp detail/async_waiter.hpp"
     "core:       detail/object_core.hpp detail/trimmer.hpp"
-    "arbiter:    detail/arbiter.hpp detail/rounds.hpp detail/capacity.hpp detail/slot_events.hpp"
+    "arbiter:    detail/arbiter.hpp detail/ending.hpp detail/rounds.hpp detail/capacity.hpp detail/slot_events.hpp"
     "state:      detail/steps.hpp detail/serving.hpp detail/opening.hpp detail/state.hpp"
     "services:   detail/supply.hpp detail/wait_queue.hpp detail/orders.hpp detail/ledger.hpp detail/policy_set.hpp detail/report.hpp"
     "services:   detail/pool_executor.hpp detail/context_watch.hpp detail/lifetime_source.hpp"

@@ -63,6 +63,14 @@ public:
         return true;
     }
 
+    /// The same for one of several owners: only the first of a round writes.
+    bool stamp_shared(SlotBase& slot) const noexcept {
+        rep const at = now();
+        if (at >= slot.dies_at.load(std::memory_order_relaxed)) return false;
+        if (slot.parked_at.load(std::memory_order_relaxed) != at) slot.parked_at.store(at, std::memory_order_relaxed);
+        return true;
+    }
+
     bool knows_leases() const noexcept { return Clock::is_cheap || watches_leases(); }
     bool watches_leases() const noexcept { return rules_.overdue_after > duration::zero(); }
 

@@ -208,7 +208,6 @@ public:
     }
 
     bool may_detach() const noexcept override { return !P::shares; }
-
     void detached(Resource& slot) noexcept override {
         end_lease(slot);
         auto const self = this->shared_from_this();
@@ -368,9 +367,9 @@ private:
         auto& slot = static_cast<Resource&>(base);
         if constexpr (P::Drop::counts_exceptions) slot.uncaught_when_lent = std::uncaught_exceptions();
         this->observe([&](auto& observer) { observer.acquired(waited); });
-        // One in several hands is nobody's to watch.
-        if constexpr (P::is_observed && !P::shares) slot.lent_at = std::chrono::steady_clock::now();
-        if constexpr (P::has_upkeep && !P::shares) this->arbiter_.begin_lease(slot);
+        if constexpr (P::shares) return slot;  // in several hands: nobody's to watch
+        if constexpr (P::is_observed) slot.lent_at = std::chrono::steady_clock::now();
+        if constexpr (P::has_upkeep) this->arbiter_.begin_lease(slot);
         return slot;
     }
 
@@ -394,7 +393,6 @@ private:
     }
 
     friend class Recycler<Conn, Core>;
-
     Recycler<Conn, Core> recycler_{*this};
     Vigil vigil_;
 };

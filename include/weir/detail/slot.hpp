@@ -63,7 +63,6 @@ struct alignas(interference_size) SlotBase {
     std::uint8_t bucket = 0;                                   // of its setting; 0: it has none
     std::uint8_t part = 0;                                     // of the store where it lay, by processor
     void* shelf = nullptr;                                     // the part of the store for that bucket
-    std::atomic<std::uint64_t> shares{0};                      // where several hold it; see `Shares`
 
     // Where there is upkeep. Times are of the pool's `AgeClock`.
     static constexpr std::chrono::steady_clock::rep evicted = std::chrono::steady_clock::duration::min().count();
@@ -71,6 +70,9 @@ struct alignas(interference_size) SlotBase {
     std::uint64_t retires_at = std::uint64_t(-1);               // when it has been lent so often in all
     std::atomic<std::chrono::steady_clock::rep> lent_since{0};  // 0: not lent; negative: reported as overdue
     std::atomic<std::chrono::steady_clock::rep> checked_at{0};
+
+    // Where several hold it: what they all write, apart from what they only read. See `Shares`.
+    std::atomic<std::uint64_t> shares{0};
 
     // Touched only while it is being opened, closed or tidied up. Guarded by the core's mutex, but for the job.
     Operation operation = Operation::none;
