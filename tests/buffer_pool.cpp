@@ -122,6 +122,15 @@ TEST(BufferPool, LosesNothingForWantOfMemory) {
     EXPECT_EQ(pool.stats(), ObjectStats{});
 }
 
+// As what is no length, taken for one: -1, or a difference below nothing. Rounded up to its alignment it is none.
+TEST(BufferPool, RefusesMoreBytesThanThereAreAddresses) {
+    BufferPool pool;
+    constexpr std::size_t most = std::numeric_limits<std::size_t>::max();
+    for (std::size_t const size : {most, most - 1, most - 62, most - 63, most / 2 + 1})
+        EXPECT_THROW((void)pool.acquire(size), std::bad_alloc) << size;
+    EXPECT_EQ(pool.stats(), ObjectStats{});
+}
+
 TEST(BufferPool, KeepsNoMoreOfAClassThanMaxIdle) {
     BufferPool pool{Options{.min = 64, .max = 256, .max_idle = 3}};
     std::vector<Buffer> buffers;

@@ -5,6 +5,7 @@
 #include <boost/asio/buffer.hpp>
 #include <chrono>
 #include <cstddef>
+#include <limits>
 #include <new>
 #include <optional>
 #include <span>
@@ -54,6 +55,8 @@ public:
 
     /// One of another size, counted here.
     void* make_large(std::size_t size) {
+        // No object is larger, and rounded up to the alignment the largest numbers would be none: libstdc++ does not look.
+        if (size > std::size_t{std::numeric_limits<std::ptrdiff_t>::max()}) throw std::bad_alloc{};
         void* const data = ::operator new(size, alignment);
         admit();
         return data;
