@@ -52,6 +52,17 @@ TEST(Timetable, WaitsBetweenRounds) {
     EXPECT_EQ(rounds, 0);
 }
 
+TEST(Timetable, NeverComesToWhatIsFurtherOffThanTimeGoes) {
+    std::atomic<int> rounds{0};
+    std::atomic<bool> other_done{false};
+    Entry entry{Timetable::duration::max(), {[&] { ++rounds; }, &always}};
+    Entry other{0ms, {[&] { other_done = true; }, &never}};
+    entry.begin();
+    other.begin();
+    EXPECT_TRUE(eventually([&] { return other_done.load(); }));
+    EXPECT_EQ(rounds, 0);
+}
+
 // Who wants it looks whether it has begun; who ends it looks whether it is wanted.
 TEST(Timetable, ForgetsNobodyWhoWantsItWhileItEnds) {
     std::atomic<int> wanted{0};

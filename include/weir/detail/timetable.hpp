@@ -11,6 +11,7 @@
 #include <thread>
 #include <utility>
 #include <vector>
+#include <weir/detail/deadline.hpp>
 
 namespace weir::detail {
 
@@ -112,7 +113,7 @@ private:
             task->run();
             lock.lock();
             if (running != &entry) return;  // it ended meanwhile, and has gone
-            entry.at_ = std::chrono::steady_clock::now() + entry.every_;
+            entry.at_ = after(std::chrono::steady_clock::now(), entry.every_);
             if (!task->wanted()) {
                 entry.begun_.store(false, std::memory_order_seq_cst);
                 if (!task->wanted())
@@ -144,7 +145,7 @@ private:
         } catch (...) {
             return;  // no thread, or no memory: whoever comes next tries again
         }
-        entry.at_ = std::chrono::steady_clock::now() + entry.every_;
+        entry.at_ = after(std::chrono::steady_clock::now(), entry.every_);
         entry.begun_.store(true, std::memory_order_relaxed);
         state_->changed.notify_all();
     }
