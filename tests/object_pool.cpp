@@ -366,6 +366,29 @@ TEST_F(ObjectPools, AreUsedByWhatTheyDestroy) {
     Dependent::pool = nullptr;
 }
 
+/// Takes another of its pool's when it ends, twice.
+struct Heir {
+    static inline ObjectPool<Heir>* pool = nullptr;
+    static inline int heirs = 0;
+    Thing thing{};
+    ~Heir() {
+        if (heirs-- > 0) pool->acquire().release();
+    }
+};
+
+TEST_F(ObjectPools, AreUsedByWhatTheyDestroyAtTheirEnd) {
+    for (auto const max_idle : {std::optional<std::size_t>{}, std::optional<std::size_t>{1}}) {
+        {
+            ObjectPool<Heir> pool{ObjectPool<Heir>::Options{.max_idle = max_idle, .trim_every = 1h}};
+            Heir::pool = &pool;
+            Heir::heirs = 2;
+            pool.acquire().release();
+        }
+        EXPECT_LT(Heir::heirs, 0);
+        EXPECT_EQ(Thing::living, 0);
+    }
+}
+
 TEST_F(ObjectPools, TrimInTheBackground) {
     Pool pool{Pool::Options{.trim_every = 1ms}};
     acquire(pool, 50).clear();
@@ -588,6 +611,19 @@ TEST_F(ObjectPools, EndBeforeTheirLeases) {
         there.clear();
     });
     EXPECT_EQ(Thing::living, 0);
+}
+
+// What the reset refers to may have gone with the pool.
+TEST_F(ObjectPools, ResetNothingAfterTheirEnd) {
+    int resets = 0;
+    std::optional<Pool> pool{std::in_place, [] { return Thing{}; }, [&](Thing&) { ++resets; }};
+    auto lease = pool->acquire();
+    pool->acquire().release();
+    EXPECT_EQ(resets, 1);
+    pool.reset();
+    lease.release();
+    EXPECT_EQ(Thing::living, 0);
+    EXPECT_EQ(resets, 1);
 }
 
 TEST_F(ObjectPools, EndBeforeALeaseOfAThreadThatNeverUsedThem) {

@@ -97,6 +97,10 @@ private:
 /// Memory comes back by `trim`, as in Go's sync.Pool: an object that nobody uses is destroyed by the second trim after
 /// its return. What a thread has returned is found by others when the thread has ended, too.
 ///
+/// What threads keep for themselves others get at by membarrier(2). Where the system has none from the beginning threads
+/// keep nothing. A process that forbids itself the call later, in a sandbox, must not have used a pool before: what other
+/// threads have then is not trimmed, may exceed `max_idle`, and outlives the pool.
+///
 /// `make` and `reset` are called from several threads at once. No lock is held meanwhile, nor while an object is
 /// destroyed: all may use the pool.
 ///
@@ -135,7 +139,8 @@ public:
     explicit ObjectPool(Make make, Options options = {})
         : ObjectPool{std::move(make), detail::ResetNothing{}, options} {}
 
-    /// And `reset(T&)` is called on every return, by who returns; if it throws the object is destroyed.
+    /// And `reset(T&)` is called on every return, by who returns, but for those after the pool's end; if it throws the
+    /// object is destroyed.
     template <class Make, class Reset>
         requires(!detail::Executes<Make>)
     ObjectPool(Make make, Reset reset, Options options = {})

@@ -70,7 +70,8 @@ public:
         made_.fetch_add(1, std::memory_order_relaxed);
         if (max_idle_) {
             std::lock_guard const lock{mutex_};
-            if (++existing_ > *max_idle_ && !crowded_) {
+            // By what the end destroys: slots are barred already, or about to be, and this thread is at it.
+            if (++existing_ > *max_idle_ && !crowded_ && !closed_.load(std::memory_order_relaxed)) {
                 crowded_ = true;
                 slots_.bar([&](auto items) { return depot_.put(items, Depot::As::moved_new_ones) != 0; });
             }
@@ -99,8 +100,9 @@ public:
     void close() noexcept {
         {
             std::lock_guard const lock{mutex_};
-            closed_ = true;
+            closed_.store(true, std::memory_order_relaxed);
         }
+        trims_ = nullptr;  // has ended
         slots_.bar([&](auto items) {
             for (void* const item : items) discard(item);
             return true;
@@ -180,7 +182,9 @@ private:
     }
 
     [[gnu::noinline]] void release_slowly(void* item) noexcept {
-        if (resets_ && !clean(item)) return discard(item);
+        // What `clean` refers to may have gone with the pool. Relaxed: who comes after the end, by whatever tells him so,
+        // sees it.
+        if (resets_ && (closed_.load(std::memory_order_relaxed) || !clean(item))) return discard(item);
         ThreadSlot* const own = slots_.own();
         if (!own || !own->usable()) return put_into_depot({&item, 1});
         if (own->put(item)) return;
@@ -234,7 +238,7 @@ private:
             std::lock_guard const lock{mutex_};
             if (--existing_ <= *max_idle_ && crowded_) {
                 crowded_ = false;
-                if (!closed_) slots_.unbar();
+                if (!closed_.load(std::memory_order_relaxed)) slots_.unbar();
             }
         }
         leave();
@@ -248,7 +252,8 @@ private:
     bool const resets_;
     std::optional<std::size_t> const max_idle_;
     Timetable::Entry* trims_ = nullptr;
-    ThreadSlots slots_;  // what is to be reset is not put there by `release`, but after that
+    std::atomic<bool> closed_{false};  // written under the mutex
+    ThreadSlots slots_;                // what is to be reset is not put there by `release`, but after that
 
     Depot depot_;
     alignas(interference_size) std::atomic<std::size_t> users_{1};  // objects, the handle, and whoever is busy with it
@@ -259,7 +264,6 @@ private:
 
     std::mutex trimming_;  // one trim at a time
     std::mutex mutex_;     // protects all below
-    bool closed_ = false;
     // If there is a limit. While no more objects exist than may be idle, nobody counts those that are. Else they are all
     // in the depot, which does: no slot has anything, and before the one that made it so is lent.
     std::size_t existing_ = 0;
