@@ -86,7 +86,7 @@ public:
         Lock const lock{*this, orders};
         if constexpr (P::shares) this->store_.uncount(slot);
         if (this->closed_) {
-            Base::begin_close(slot, Cause::drained, orders);
+            this->begin_close(slot, Cause::drained, orders);
         } else if (this->accept(slot, now, orders)) {
             if (!slot.chores.any() && this->has_just(slot, wish)) {
                 this->lend_here(slot);
@@ -286,12 +286,12 @@ private:
     // One that was taken without the mutex and did not suit: since then the line may have formed, or the bound or the
     // generation changed.
     void put_back(SlotBase& slot, time_point now, Orders& orders) noexcept {
-        if (slot.generation != this->generation_) return Base::begin_close(slot, Cause::stale, orders);
-        if (this->ledger_.surplus() > 0) return Base::begin_close(slot, Cause::excess, orders);
+        if (slot.generation != this->generation_) return this->begin_close(slot, Cause::stale, orders);
+        if (this->ledger_.surplus() > 0) return this->begin_close(slot, Cause::excess, orders);
         if (!this->queue_.empty() && !has_patience()) return this->serve_next(slot, now, orders);
         slot.chores = {};
         if constexpr (P::shares) {
-            if (!this->store_.push_behind_gate(slot)) Base::begin_close(slot, Cause::excess, orders);
+            if (!this->store_.push_behind_gate(slot)) this->begin_close(slot, Cause::excess, orders);
         } else {
             this->store_.put_first(slot);
         }

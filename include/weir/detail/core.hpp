@@ -225,7 +225,7 @@ public:
     /// Begins it, unless it has begun before. What is idle is closed `where`.
     void close(Where where) noexcept {
         Orders orders;
-        bool const first = this->arbiter_.begin_close(orders);
+        bool const first = this->arbiter_.begin_end(orders);
         this->carry_out(orders, where);
         if (!first) return;
         {

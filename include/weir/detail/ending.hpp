@@ -23,7 +23,7 @@ public:
     Ending(Home<Conn>& home, Options const& options) : Base{home, options} {}
 
     /// Begins the end: from now on nothing is given out and whoever asks is refused. False when it has begun before.
-    bool begin_close(Orders& orders) noexcept {
+    bool begin_end(Orders& orders) noexcept {
         Lock const lock{*this, orders};
         if (this->closed_) return false;
         this->closed_ = true;
@@ -38,7 +38,7 @@ public:
     void close(Orders& orders) noexcept {
         Lock const lock{*this, orders};
         while (SlotBase* const slot = this->last_idle_.pop()) {
-            Base::begin_close(*slot, Cause::drained, orders);
+            this->begin_close(*slot, Cause::drained, orders);
             if (slot->drains) continue;
             ++this->sealed_;
             slot->sealed = true;
