@@ -243,7 +243,7 @@ TEST_F(Postgres, ASessionThatEndsWhileItIsIdleIsClosedAtOnceThoughNothingIsEverC
 TEST_F(Postgres, IdleSessionsKeepNoContextFromReturning) {
     asio::io_context io;
     Pool<Connection> pool{io.get_executor(), Connector{server().url()}};
-    run(io, [&]() -> asio::awaitable<void> { co_await pool.async_acquire(asio::use_awaitable); });
+    run(io, [&]() -> asio::awaitable<void> { (void)co_await pool.async_acquire(asio::use_awaitable); });
     EXPECT_FALSE(asio_test::has_work(io));
     EXPECT_EQ(pool.stats().idle, 1u);
 }
