@@ -11,6 +11,8 @@ template <class Conn, class... Policies>
 class Pool;
 template <class Conn, class... Policies>
 class SharedPool;
+template <class Key, class Conn, class... Policies>
+class KeyedPool;
 
 template <class T>
 class ObjectPool;

@@ -47,6 +47,38 @@ struct Stats {
     duration wait_time{};     ///< of all waits that have ended, whatever their outcome
     duration connect_time{};  ///< of all successful attempts
 
+    /// Adds all of them, `high` too.
+    constexpr Stats& operator+=(Stats const& s) noexcept {
+        high += s.high;
+        open += s.open;
+        connecting += s.connecting;
+        idle += s.idle;
+        leased += s.leased;
+        closing += s.closing;
+        waiting += s.waiting;
+        acquired += s.acquired;
+        waited += s.waited;
+        timed_out += s.timed_out;
+        cancelled += s.cancelled;
+        rejected += s.rejected;
+        shed += s.shed;
+        connected += s.connected;
+        connect_failed += s.connect_failed;
+        settings_applied += s.settings_applied;
+        settings_reset += s.settings_reset;
+        closed_idle += s.closed_idle;
+        closed_age += s.closed_age;
+        closed_unhealthy += s.closed_unhealthy;
+        closed_discarded += s.closed_discarded;
+        closed_excess += s.closed_excess;
+        closed_stale += s.closed_stale;
+        closed_drained += s.closed_drained;
+        detached += s.detached;
+        wait_time += s.wait_time;
+        connect_time += s.connect_time;
+        return *this;
+    }
+
     /// For people: three indented lines.
     template <class Char, class Traits>
     friend std::basic_ostream<Char, Traits>& operator<<(std::basic_ostream<Char, Traits>& out, Stats const& s) {

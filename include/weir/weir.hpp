@@ -5,6 +5,7 @@
 #include <weir/connector.hpp>
 #include <weir/error.hpp>
 #include <weir/fwd.hpp>
+#include <weir/keyed_pool.hpp>
 #include <weir/lease.hpp>
 #include <weir/lifetime.hpp>
 #include <weir/object_pool.hpp>

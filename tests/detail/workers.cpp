@@ -1,4 +1,4 @@
-// The pool's own threads, and its alarm.
+// The pool's own threads.
 
 #include "support/eventually.hpp"
 
@@ -20,10 +20,8 @@ namespace weir::test {
 namespace {
 
 using namespace std::chrono_literals;
-using Alarm = detail::Alarm<>;
 using detail::Job;
 using Workers = detail::Workers<>;
-using std::chrono::steady_clock;
 
 /// Blocks jobs until it is opened, and counts those that stand before it.
 class Gate {
@@ -162,76 +160,6 @@ TEST(Workers, MayBeForgottenByTheirOwnJob) {
     submitted.count_down();
     done.wait();
     EXPECT_TRUE(eventually([&] { return seen.expired(); }));
-}
-
-/// An alarm that notes when it rings.
-struct AlarmTest : ::testing::Test {
-    AlarmTest() {
-        alarm = std::make_shared<Alarm>([this] {
-            std::lock_guard const lock{mutex};
-            rings.push_back(steady_clock::now());
-            if (on_ring) on_ring();
-            rang.notify_all();
-        });
-    }
-    ~AlarmTest() override {
-        alarm->stop();
-        std::weak_ptr<Alarm> const gone = std::exchange(alarm, nullptr);
-        EXPECT_TRUE(eventually([&] { return gone.expired(); })) << "its thread did not go home";
-    }
-    void await_rings(std::size_t n) {
-        std::unique_lock lock{mutex};
-        rang.wait(lock, [&] { return rings.size() >= n; });
-    }
-
-    std::shared_ptr<Alarm> alarm;
-    std::mutex mutex;  // protects what follows
-    std::condition_variable rang;
-    std::vector<steady_clock::time_point> rings;
-    std::function<void()> on_ring;
-};
-
-TEST_F(AlarmTest, RingsAtItsTimeAndNotBefore) {
-    auto const at = steady_clock::now() + 5ms;
-    alarm->set(at);
-    await_rings(1);
-    EXPECT_GE(rings[0], at);
-}
-
-TEST_F(AlarmTest, RingsAtOnceWhenTheTimeHasCome) {
-    alarm->set(steady_clock::now() - 1h);
-    await_rings(1);
-}
-
-TEST_F(AlarmTest, AnEarlierTimeComesFirst) {
-    alarm->set(steady_clock::now() + 1h);
-    alarm->set(steady_clock::now() + 2ms);
-    await_rings(1);
-}
-
-TEST_F(AlarmTest, ALaterTimeDoesNotPutItOff) {
-    alarm->set(steady_clock::now() + 2ms);
-    alarm->set(steady_clock::now() + 1h);
-    await_rings(1);
-}
-
-TEST_F(AlarmTest, MayBeSetAnewWhileItRings) {
-    on_ring = [this] {
-        if (rings.size() < 4) alarm->set(steady_clock::now() + 1ms);
-    };
-    alarm->set(steady_clock::now());
-    await_rings(4);
-    EXPECT_GE(rings[3] - rings[0], 3ms);
-}
-
-// rule 34
-TEST_F(AlarmTest, Rule34HasNoThreadBeforeItIsSet) { EXPECT_EQ(alarm.use_count(), 1); }
-
-TEST_F(AlarmTest, IsSilentOnceItIsStopped) {
-    alarm->set(steady_clock::now() + 1h);
-    alarm->stop();
-    EXPECT_TRUE(eventually([&] { return alarm.use_count() == 1; })) << "it sleeps on";
-    EXPECT_TRUE(rings.empty());
 }
 
 }  // namespace

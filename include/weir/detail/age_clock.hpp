@@ -117,6 +117,11 @@ public:
         return !trusted || at - since(slot) >= check_limit_ ? Verdict::unchecked : Verdict::fine;
     }
 
+    /// How long until one expires that was parked then.
+    duration until_expiry(rep parked, rep at) const noexcept {
+        return duration{parked >= at ? ttl_limit_ : parked + ttl_limit_ - at};
+    }
+
     static bool is_worn(SlotBase const& slot, rep at) noexcept {
         return at >= slot.dies_at.load(std::memory_order_relaxed);
     }

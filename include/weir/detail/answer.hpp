@@ -18,6 +18,7 @@ enum class Answer {
     would_wait,    // nothing has been done: say so first
     failed,        // the connect that was made for it
     closed,
+    vanished,  // the key's core has ended, as it was empty: look for another
     timed_out,
     rejected,
     exhausted,

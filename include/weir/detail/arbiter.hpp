@@ -12,6 +12,8 @@ namespace weir::detail {
 template <class Conn, class P>
 class Arbiter : public Ending<Conn, P> {
     using Base = Ending<Conn, P>;
+
+protected:
     using typename Base::Lock;
 
 public:

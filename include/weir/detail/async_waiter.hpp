@@ -122,6 +122,9 @@ public:
             node.release()->end_at_once();
     }
 
+    /// To another core of the same pool, before it stands in line.
+    void move_to(std::shared_ptr<Core> core) noexcept { core_ = std::move(core); }
+
     void deliver() noexcept override {
         // One that was only summoned to try stays in line, where it may have to connect yet.
         if (!core_->has_patience()) pool_work_.reset();

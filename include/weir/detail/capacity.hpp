@@ -92,7 +92,7 @@ private:
         return !this->closed_ && this->ledger_.counts.connect_failed == warm_up.failures_before &&
                this->store_.size() < warm_up.goal;
     }
-    bool may_warm(WarmUp const& warm_up, time_point now) const noexcept {
+    bool may_warm(WarmUp const& warm_up, time_point now) noexcept {
         return is_cold(warm_up) && warm_up.left > 0 && this->store_.size() + this->unclaimed() < warm_up.goal &&
                this->queue_.waiting() == 0 && this->has_room(now);
     }

@@ -29,8 +29,6 @@ public:
     using Base::check;
     using Base::identity;
     using Base::lifetime;
-    using Base::sweep;
-    using Base::watch;
 
     /// Throws `std::invalid_argument` naming the option that is wrong.
     template <class Connector>
@@ -39,14 +37,15 @@ public:
         auto supply =
             std::make_unique<ConnectorSupply<Conn, Connector, typename P::Settings::Setting>>(std::move(connector));
         if (supply->checks == Shape::none) P::validate_unchecked(options);
-        auto core = std::make_shared<Core>(std::move(executor), std::move(supply), std::move(options));
+        auto core = std::make_shared<Core>(std::make_shared<Means<P>>(std::move(executor), std::move(options)),
+                                           std::move(supply));
         core->begin();
         return core;
     }
 
-    Core(Executor executor, std::unique_ptr<Supply<Conn>> supply, Options options)
-        : Base{supply->recycles == Shape::none ? static_cast<Home<Conn>&>(*this) : recycler_, std::move(executor),
-               std::move(supply), std::move(options)} {}
+    Core(std::shared_ptr<Means<P>> means, std::unique_ptr<Supply<Conn>> supply)
+        : Base{supply->recycles == Shape::none ? static_cast<Home<Conn>&>(*this) : recycler_, std::move(means),
+               std::move(supply)} {}
 
     // ---- Acquiring -------------------------------------------------------------------------------------------------
 
@@ -230,7 +229,7 @@ public:
         if (!first) return;
         {
             Inside const inside{identity()};
-            this->lifetimes_.stop();
+            this->means_->lifetimes.stop();
         }
         this->arbiter_.close(orders);
         this->carry_out(orders, where);
@@ -252,12 +251,12 @@ public:
     // ---- Looking ---------------------------------------------------------------------------------------------------
 
     bool has_patience() const noexcept { return this->arbiter_.has_patience(); }
-    auto const& options() const noexcept { return this->options_; }
+    auto const& options() const noexcept { return this->means_->options; }
     bool closed() const noexcept { return this->arbiter_.closed(); }
     Stats stats() const { return this->arbiter_.stats(); }
     auto last_failure() const { return this->arbiter_.last_failure(); }
     auto report() const { return this->arbiter_.report(); }
-    PoolExecutor<Executor> const& executor() const noexcept { return this->executor_; }
+    PoolExecutor<Executor> const& executor() const noexcept { return this->means_->executor; }
 
 private:
     /// Whether the pool itself has called what runs here.
@@ -309,7 +308,7 @@ private:
             this->carry_out(orders, where);
             if (answer == Answer::would_wait) {
                 if (!vigil || !linger(waiter.deadline, *std::exchange(vigil, nullptr))) {
-                    if constexpr (P::Trace::is_traced) this->call(this->options_.trace.before_enqueue);
+                    if constexpr (P::Trace::is_traced) this->call(this->means_->options.trace.before_enqueue);
                     told = Told::yes;
                 }
             } else if (answer != Answer::ask_again) {
@@ -352,6 +351,7 @@ private:
 
     static boost::system::error_code error_of(Answer answer) noexcept {
         switch (answer) {
+            case Answer::vanished: return {};
             case Answer::closed: return Errc::closed;
             case Answer::timed_out: return Errc::timed_out;
             case Answer::rejected: return Errc::too_many_waiters;

@@ -16,6 +16,9 @@ public:
         return false;
     }
 
+    /// The innermost on this thread, or nullptr.
+    static Inside const* here() noexcept { return innermost; }
+
 private:
     static inline thread_local Inside const* innermost = nullptr;
 

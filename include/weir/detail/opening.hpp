@@ -2,14 +2,15 @@
 // What may be opened and closed, and what is under way.
 
 #include <weir/detail/deadline.hpp>
+#include <weir/detail/permits.hpp>
 #include <weir/detail/state.hpp>
 
 namespace weir::detail {
 
 /// The steps that concern slots.
 template <class Conn, class P>
-class Opening : protected State<Conn, P> {
-    using Base = State<Conn, P>;
+class Opening : protected StateOf<Conn, P> {
+    using Base = StateOf<Conn, P>;
 
 protected:
     using Base::Base;
@@ -27,15 +28,17 @@ protected:
     ~Opening() = default;
 
     /// Whether one more may be opened now. Where there is one to share, another is not tried for again and again.
-    bool has_room(time_point now) const noexcept {
-        if (!ledger_.has_room()) return false;
-        if constexpr (P::shares)
-            if (!store_.empty()) return retry_.allows(ledger_.connecting(), now);
-        return !P::retries || retry_.allows(ledger_.connecting(), now);
+    bool has_room(time_point now) noexcept {
+        bool heeds_failures = P::retries;
+        if constexpr (P::shares) heeds_failures = P::retries || !store_.empty();
+        if (!ledger_.has_room() || (heeds_failures && !retry_.allows(ledger_.connecting(), now))) return false;
+        if constexpr (P::is_keyed) return this->has_permit();
+        return true;
     }
 
     void reserve(SlotBase& slot, time_point now) noexcept {
         ledger_.reserve();
+        if constexpr (P::is_keyed) this->use_permit();
         if (ledger_.live() >= ledger_.low()) this->to_replace_ = 0;
         slot.refill = false;
         slot.chores = {};
@@ -46,7 +49,10 @@ protected:
             setting_of(slot).target.reset();
         }
         slot.keep = this->self_.lock();
-        slot.id = ++this->last_id_;
+        if constexpr (P::is_keyed)
+            slot.id = this->next_id();
+        else
+            slot.id = ++this->last_id_;
         slot.generation = this->generation_;
         slot.started = now;
         slot.deadline = after(now, timeout_);
@@ -115,14 +121,18 @@ protected:
         owner->attempt = &slot;
     }
 
+    /// Whether somebody in line has no connect any more although one was started for him.
+    bool is_owed() const noexcept { return serving_ + store_.size() < queue_.connecting(); }
+
+    /// Whether somebody in line should have a connect. With patience what is parked is for whoever is in front.
+    bool lacks_one() const noexcept { return is_owed() || (queue_.waiting() > 0 && store_.size() == 0); }
+
     /// Starts a connect for each in line who should have one, as far as there is room.
     void open_for_waiters(time_point now, Orders& orders) noexcept {
-        while (!closed_ && has_room(now)) {
-            std::size_t const parked = store_.size();  // with patience: for whoever is in front
-            bool const owed = serving_ + parked < queue_.connecting();
-            if (!owed && (queue_.waiting() == 0 || parked > 0)) return;
+        while (!closed_ && lacks_one() && has_room(now)) {
             SlotBase* const place = take_place();
             if (!place) return;
+            bool const owed = is_owed();
             Waiter& waiter = owed ? *queue_.first_without_attempt() : queue_.front_waiting();
             if (!owed) queue_.promote();
             start_connect(&waiter, *place, now, orders);
@@ -136,6 +146,8 @@ protected:
 
     /// Whether something is to be opened though nobody asks for it.
     bool wants_refill() const noexcept {
+        // A key that has nothing any more vanishes rather than open for nobody.
+        if (P::is_keyed && ledger_.open() == 0 && queue_.empty()) return false;
         return (ledger_.eager() || this->to_replace_ > 0) && !closed_ && ledger_.live() < ledger_.low() &&
                ledger_.has_room();
     }
@@ -143,6 +155,8 @@ protected:
     /// Opens in the background what `low` asks for; in place of one that is closed, to be set as that one was.
     void refill(SlotBase const* like, time_point now, Orders& orders) noexcept {
         while (wants_refill() && retry_.allows(ledger_.connecting(), now)) {
+            if constexpr (P::is_keyed)
+                if (!this->has_permit()) return;
             Late<P, std::optional<Setting>> again;  // `like` may be the place itself
             std::size_t bucket = 0;
             if constexpr (P::has_settings) {
@@ -201,6 +215,7 @@ protected:
     void free(SlotBase& slot, Orders& orders) noexcept {
         auto const now = std::chrono::steady_clock::now();
         slot.keep.reset();
+        if constexpr (P::is_keyed) this->return_permit(slot, orders);
         this->arena_.put(slot);
         open_for_waiters(now, orders);
         if (wants_refill()) refill(&slot, now, orders);

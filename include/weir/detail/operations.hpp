@@ -8,7 +8,7 @@
 #include <utility>
 #include <weir/detail/deadline.hpp>
 #include <weir/detail/inside.hpp>
-#include <weir/detail/runner.hpp>
+#include <weir/detail/keyed_runner.hpp>
 #include <weir/detail/supply.hpp>
 
 namespace weir::detail {
@@ -19,8 +19,8 @@ namespace weir::detail {
 /// that frees a place that starts a connect that fails never recurses. Whoever calls in holds the core; a slot holds
 /// it only as long as it is open.
 template <class Conn, class P>
-class Operations : public Runner<Conn, P> {
-    using Base = Runner<Conn, P>;
+class Operations : public RunnerOf<Conn, P> {
+    using Base = RunnerOf<Conn, P>;
 
 public:
     using typename Base::Executor;
@@ -29,12 +29,12 @@ public:
     using typename Base::time_point;
     using Shape = typename Supply<Conn>::Shape;
 
-    Operations(Home<Conn>& home, Executor executor, std::unique_ptr<Supply<Conn>> supply, Options options)
-        : Base{home, std::move(executor), std::move(options)}, supply_{std::move(supply)} {}
+    Operations(Home<Conn>& home, std::shared_ptr<Means<P>> means, std::unique_ptr<Supply<Conn>> supply)
+        : Base{home, std::move(means)}, supply_{std::move(supply)} {}
 
 protected:
     using Base::arbiter_;
-    using Base::options_;
+    using Base::means_;
 
     ~Operations() = default;
 
@@ -50,6 +50,8 @@ protected:
                 connect(static_cast<Resource&>(*slot), orders);
             } else if (SlotBase* const unprepared = orders.prepare.pop()) {
                 prepare(static_cast<Resource&>(*unprepared), orders);
+            } else if (P::is_keyed && orders.concerns_others()) {
+                if constexpr (P::is_keyed) this->run_errands(orders, where);
             } else if (SlotBase* const closing = orders.close.pop()) {
                 close(static_cast<Resource&>(*closing), where, orders);
             } else if (auto const task = std::move(orders.cancel)) {
@@ -73,7 +75,10 @@ protected:
         Orders orders;
         Answer answer{};
         if (failure) {
-            answer = arbiter_.connect_here_failed(slot, failure, note(failure), orders);
+            if constexpr (P::is_keyed)
+                answer = arbiter_.connect_here_failed(waiter, slot, failure, note(failure), orders);
+            else
+                answer = arbiter_.connect_here_failed(slot, failure, note(failure), orders);
         } else {
             note_connected(slot);
             answer = arbiter_.connected_here(waiter, slot, orders);
@@ -135,7 +140,7 @@ protected:
     [[gnu::noinline]] void give_back_slowly(Resource& slot) noexcept {
         if constexpr (P::Trace::is_traced) {
             if (!arbiter_.would_refuse()) {
-                call(options_.trace.before_idle_push);
+                call(means_->options.trace.before_idle_push);
                 if (SlotBase* const left = arbiter_.park(slot)) come_back(*left, Where::here, Told::yes);
                 return;
             }
@@ -149,10 +154,10 @@ protected:
         Fate fate = arbiter_.come_back(slot, told, orders);
         if constexpr (P::Trace::is_traced) {
             if (fate == Fate::would_park) {
-                call(options_.trace.before_idle_push);
+                call(means_->options.trace.before_idle_push);
                 fate = arbiter_.come_back(slot, Told::yes, orders);
             }
-            if (fate == Fate::served) call(options_.trace.after_claim);
+            if (fate == Fate::served) call(means_->options.trace.after_claim);
         }
         carry_out(orders, where);
     }
@@ -193,18 +198,18 @@ private:
 
     ConnectContext context_for(Resource& slot, time_point deadline) {
         constexpr auto evict = [](void* self, SlotBase& which, std::uint64_t id) noexcept {
-            static_cast<Operations*>(static_cast<Base*>(self))->evict(which, id);
+            static_cast<Operations*>(static_cast<Runner<Conn, P>*>(self))->evict(which, id);
         };
-        std::shared_ptr<Base> const self = this->shared_from_this();
-        return {this->lifetime(), deadline, this->executor_.get(), HandleMaker::evictor(self, evict, slot, slot.id),
+        std::shared_ptr<Runner<Conn, P>> const self = this->shared_from_this();
+        return {this->lifetime(), deadline, means_->executor.get(), HandleMaker::evictor(self, evict, slot, slot.id),
                 streams_of(self, slot)};
     }
 
-    static Streams streams_of(std::shared_ptr<Base> const& self, SlotBase& slot) noexcept {
+    static Streams streams_of(std::shared_ptr<Runner<Conn, P>> const& self, SlotBase& slot) noexcept {
         if constexpr (P::shares) {
             constexpr auto tell = [](void* pool, SlotBase& which, std::uint64_t id,
                                      std::optional<std::size_t> most) noexcept {
-                static_cast<Operations*>(static_cast<Base*>(pool))->change_streams(which, id, most);
+                static_cast<Operations*>(static_cast<Runner<Conn, P>*>(pool))->change_streams(which, id, most);
             };
             return HandleMaker::streams(self, tell, slot, slot.id);
         } else {

@@ -6,9 +6,13 @@
 #include <utility>
 #include <weir/detail/slot.hpp>
 #include <weir/detail/task.hpp>
+#include <weir/detail/tenant.hpp>
 #include <weir/detail/waiter.hpp>
 
 namespace weir::detail {
+
+/// Where a plain `close` hook runs.
+enum class Where { here, on_worker };
 
 /// What a decision made under the core's mutex asks to be done once the mutex is free: everything that may call user
 /// code. Chains of nodes, so that deciding never allocates.
@@ -25,10 +29,19 @@ struct Orders {
     bool sweep = false;  // a round of maintenance is due
     bool ends = false;   // the last close waits for these deliveries
 
+    // Of a core that is one of many.
+    TenantChain called{};     // others, whose turn it is
+    bool makes_room = false;  // somebody stands in line for the total
+    bool tries = false;       // somebody would have a place, and does not stand in line
+    bool vanishes = false;    // nothing is open, and nobody waits: the key is to be forgotten
+    bool is_over = false;     // nothing of it is left
+
+    bool concerns_others() const noexcept { return !called.empty() || makes_room || tries || vanishes || is_over; }
+
     /// Whether somebody is to be delivered to, and nothing else. Until he is, he keeps the core alive.
     bool only_deliver() const noexcept {
         return !deliver.empty() && connect.empty() && prepare.empty() && close.empty() && !cancel && !ended &&
-               alarm == std::chrono::steady_clock::time_point::max() && !sweep && !ends;
+               alarm == std::chrono::steady_clock::time_point::max() && !sweep && !ends && !concerns_others();
     }
 
     void push_cancel(std::shared_ptr<Task> const& task) noexcept {

@@ -105,6 +105,11 @@ struct PolicySet {
     /// The same for every pool. Named here so that what is made of it is compiled with the first pool and not before.
     using Executor = boost::asio::any_io_executor;
 
+    /// Whether a core is one of many that share a total: see `KeyedSet`.
+    static constexpr bool is_keyed = false;
+    /// Whether it makes its rounds only when something expires.
+    static constexpr bool rests = false;
+
     static constexpr bool is_observed = !std::same_as<Observer, Silent>;
     static constexpr bool retries = Connecting::retries;
     static constexpr bool sheds = Waiting::sheds;

@@ -35,6 +35,11 @@ public:
             // parked, or because those left stay for ever.
             if (!this->clock_.ages(this->ledger_.live() > this->ledger_.low()) || !this->has_to_age()) {
                 this->clock_.stop();
+            } else if constexpr (P::rests) {
+                // One of perhaps very many, of which each comes when it has something to do.
+                auto const rest = this->until_expiry(now);
+                orders.sweep = rest <= rest.zero();
+                this->clock_.next_round_in(rest > this->clock_.period() ? rest : this->clock_.period(), now);
             } else {
                 this->clock_.next_round_in(this->clock_.period(), now);
                 orders.sweep = true;

@@ -4,22 +4,19 @@
 #include <atomic>
 #include <memory>
 #include <utility>
-#include <weir/detail/arbiter.hpp>
 #include <weir/detail/awaitable_task.hpp>
-#include <weir/detail/context_watch.hpp>
 #include <weir/detail/inside.hpp>
-#include <weir/detail/lifetime_source.hpp>
-#include <weir/detail/pool_executor.hpp>
-#include <weir/detail/workers.hpp>
+#include <weir/detail/keyed_arbiter.hpp>
+#include <weir/detail/means.hpp>
 
 namespace weir::detail {
 
-/// Where a plain `close` hook runs.
-enum class Where { here, on_worker };
-
 /// Runs what `Operations` wants run, keeps the core alive and holds back the end of a close meanwhile.
 template <class Conn, class P>
-class Runner : public Home<Conn>, public ContextUser, public std::enable_shared_from_this<Runner<Conn, P>> {
+class Runner : public Home<Conn>,
+               public ContextUser,
+               public AlarmUser,
+               public std::enable_shared_from_this<Runner<Conn, P>> {
 public:
     using time_point = std::chrono::steady_clock::time_point;
     using Executor = typename P::Executor;
@@ -27,7 +24,7 @@ public:
     using Resource = Slot<Conn>;
 
     Lifetime lifetime() {
-        return lifetimes_.token([this]() -> std::shared_ptr<void const> {
+        return means_->lifetimes.token([this]() -> std::shared_ptr<void const> {
             if (!arbiter_.hold(Holder::token)) return nullptr;
             // Moved out: the deleter outlives its call as long as the source remembers the hold.
             return {this, [self = this->shared_from_this()](void const*) mutable {
@@ -38,12 +35,12 @@ public:
     }
 
     /// Has the pool told when that context shuts down.
-    void watch(boost::asio::execution_context& context) {
-        if (!contexts_.knows(context)) contexts_.add(context, this->shared_from_this());
+    virtual void watch(boost::asio::execution_context& context) {
+        if (!means_->contexts.knows(context)) means_->contexts.add(context, this->shared_from_this());
     }
 
     /// What `Inside` knows the pool by.
-    void const* identity() const noexcept { return this; }
+    void const* identity() const noexcept { return means_.get(); }
 
     /// A round of maintenance.
     void sweep(Where where) noexcept {
@@ -62,21 +59,21 @@ public:
 
 protected:
     /// `home` is where leases give back.
-    Runner(Home<Conn>& home, Executor executor, Options options)
-        : options_{std::move(options)}, arbiter_{home, options_}, executor_{std::move(executor)} {}
-    ~Runner() {
-        if (alarm_) alarm_->stop();
-        workers_->stop();
-    }
+    Runner(Home<Conn>& home, std::shared_ptr<Means<P>> means)
+        : means_{std::move(means)}, arbiter_{home, means_->options} {}
+    ~Runner() { means_->alarms->forget(alarm_); }
 
     void begin() {
-        arbiter_.set_self(this->weak_from_this());
-        alarm_ = std::make_shared<Alarm<>>([weak = this->weak_from_this()] {
-            if (auto const self = weak.lock()) self->ring();
-        });
+        introduce();
         Orders orders;
         arbiter_.begin(orders);
         carry_out(orders, Where::on_worker);
+    }
+
+    /// To those who do not keep it alive.
+    void introduce() {
+        arbiter_.set_self(this->weak_from_this());
+        alarm_.user = this->weak_from_this();
     }
 
     virtual void carry_out(Orders& orders, Where where) noexcept = 0;
@@ -89,14 +86,14 @@ protected:
     void start_task(Resource& slot, Operation kind, Operate operate, Ended ended, Orders& orders) noexcept {
         bool handed_over = false;
         try {
-            if (executor_gone_ || Inside::of(&executor_gone_))
+            if (means_->executor_gone || Inside::of(&means_->executor_gone))
                 throw boost::system::system_error{boost::asio::error::operation_aborted};
             auto const self = this->shared_from_this();
-            if (!executor_.is_own())
-                if (auto* const context = context_of(executor_.get())) watch(*context);
+            if (!means_->executor.is_own())
+                if (auto* const context = context_of(means_->executor.get())) watch(*context);
             // Every resource is closed: a thread that is held up in here for as long as a close may take spares it nothing.
             auto const begins = kind == Operation::closing ? Begins::always : Begins::unless_cancelled;
-            auto const task = std::make_shared<RunningTask>(executor_.get(), begins);
+            auto const task = std::make_shared<RunningTask>(means_->executor.get(), begins);
             typename RunningTask::Operation operation = [self, operate] { return operate(); };
             if (!arbiter_.begin_task(slot, kind, task, orders)) throw boost::system::system_error{Errc::closed};
             auto listener = std::make_unique<Listener<Ended>>(self, ended);
@@ -123,7 +120,7 @@ protected:
             self->unhold(Holder::thread);
         };
         slot.job = {run, static_cast<SlotBase*>(&slot)};
-        return workers_->submit(slot.job);
+        return means_->workers->submit(slot.job);
     }
 
     /// One round at a time: a round that takes longer than its period is not overtaken by the next.
@@ -131,7 +128,7 @@ protected:
         if (sweeping_.exchange(true)) return;
         sweeper_ = this->shared_from_this();
         sweep_job_ = {&sweep_job, this};
-        if (!workers_->submit(sweep_job_)) sweep_done();
+        if (!means_->workers->submit(sweep_job_)) sweep_done();
     }
 
     /// Tells the observer, if there is one; a close from there does not wait for itself.
@@ -139,7 +136,7 @@ protected:
     void observe(Tell tell) noexcept {
         if constexpr (P::is_observed) {
             Inside const inside{identity()};
-            tell(options_.observer);
+            tell(means_->options.observer);
         }
     }
 
@@ -149,12 +146,28 @@ protected:
         carry_out(orders, Where::on_worker);
     }
 
-    void set_alarm(time_point at) noexcept { alarm_->set(at); }
+    void context_gone(boost::asio::execution_context& context) noexcept override {
+        means_->contexts.forget(context);
+        if (&context == context_of(means_->executor.get())) means_->executor_gone = true;
+        let_go(context);
+    }
 
-    Options options_;
-    Arbiter<Conn, P> arbiter_;
-    PoolExecutor<Executor> executor_;
-    LifetimeSource lifetimes_;
+    /// Of all that runs there.
+    void let_go(boost::asio::execution_context const& context) noexcept {
+        WaiterChain unheard;
+        Orders orders;
+        arbiter_.context_gone(context, unheard, orders);
+        while (Waiter* const waiter = unheard.pop()) {
+            Inside const inside{identity()};
+            waiter->abandon();
+        }
+        carry_out(orders, Where::on_worker);
+    }
+
+    void set_alarm(time_point at) noexcept { means_->alarms->set(alarm_, at); }
+
+    std::shared_ptr<Means<P>> const means_;
+    ArbiterOf<Conn, P> arbiter_;
 
 private:
     using RunningTask = AwaitableTask<Executor>;
@@ -167,7 +180,7 @@ private:
         // later. So nothing is started from in here: a task that is posted to a half destroyed context never ends.
         ~Listener() override {
             if (!self_) return;
-            Inside const dropping{&self_->executor_gone_};
+            Inside const dropping{&self_->means_->executor_gone};
             end({boost::asio::error::operation_aborted, {}});
         }
 
@@ -189,20 +202,7 @@ private:
         Ended then_;
     };
 
-    void context_gone(boost::asio::execution_context& context) noexcept override {
-        contexts_.forget(context);
-        if (&context == context_of(executor_.get())) executor_gone_ = true;
-        WaiterChain unheard;
-        Orders orders;
-        arbiter_.context_gone(context, unheard, orders);
-        while (Waiter* const waiter = unheard.pop()) {
-            Inside const inside{identity()};
-            waiter->abandon();
-        }
-        carry_out(orders, Where::on_worker);
-    }
-
-    void ring() noexcept {
+    void ring() noexcept override {
         Orders orders;
         arbiter_.ring(std::chrono::steady_clock::now(), orders);
         carry_out(orders, Where::on_worker);
@@ -229,11 +229,7 @@ private:
         sweeping_ = false;
     }
 
-    WatchedContexts<ContextUser> contexts_;
-    std::atomic<bool> executor_gone_{false};  // the context of the user's executor has shut down
-
-    std::shared_ptr<Workers<>> const workers_ = std::make_shared<Workers<>>();
-    std::shared_ptr<Alarm<>> alarm_;
+    Alarms<>::Entry alarm_{};
     Job sweep_job_{};
     std::shared_ptr<Runner> sweeper_;  // while a round is queued or runs
     std::atomic<bool> sweeping_{false};

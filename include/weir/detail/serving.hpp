@@ -288,6 +288,9 @@ protected:
         if (slot.generation != this->generation_ && (from == From::lease || !anyone))
             return close_slot(slot, Cause::stale, orders);
         if (ledger_.surplus() > 0) return close_slot(slot, Cause::excess, orders);
+        if constexpr (P::is_keyed)
+            if ((from == From::lease || !anyone) && this->is_claimed(slot, anyone))
+                return close_slot(slot, Cause::excess, orders);
         if constexpr (P::has_upkeep)
             if (clock_.is_worn(slot, clock_.read(now))) return close_slot(slot, Cause::age, orders);
         if (anyone && (!is_patient(queue_.front(), now) || slot.generation != this->generation_)) {

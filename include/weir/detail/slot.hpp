@@ -81,6 +81,7 @@ struct alignas(interference_size) SlotBase {
     bool filled = false;           // an awaitable connector has put a resource here
     bool refill = false;           // is opened for nobody, to have enough
     bool in_line = false;          // its connect is one that the line counts on
+    bool reclaimed = false;        // is closed for another key, which stands in line for the total
     bool in_place = false;         // is checked in the background: goes back to where it lay
     bool drains = false;           // is lent to nobody else, and closes with its last share
     Chores chores{};               // before it is lent

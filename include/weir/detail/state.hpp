@@ -18,6 +18,7 @@
 #include <weir/detail/policy_set.hpp>
 #include <weir/detail/retry.hpp>
 #include <weir/detail/store.hpp>
+#include <weir/detail/tenancy.hpp>
 #include <weir/detail/wait_queue.hpp>
 
 namespace weir::detail {
@@ -147,6 +148,7 @@ protected:
     time_point closed_at_{};
     Chain last_idle_;         // what was idle when the close began, until those who waited are told
     std::size_t sealed_ = 0;  // those that were idle when the close began, and are not closed yet
+    [[no_unique_address]] std::conditional_t<P::is_keyed, Tenancy<>, NoTenancy> tenancy_;
 };
 
 }  // namespace weir::detail

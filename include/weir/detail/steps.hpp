@@ -1,14 +1,15 @@
 #pragma once
 // One step under the mutex, and what is put right at its end.
 
+#include <weir/detail/keyed_steps.hpp>
 #include <weir/detail/serving.hpp>
 
 namespace weir::detail {
 
 /// The mutex, and the invariants of `State`.
 template <class Conn, class P>
-class Steps : protected Serving<Conn, P> {
-    using Base = Serving<Conn, P>;
+class Steps : protected ServingOf<Conn, P> {
+    using Base = ServingOf<Conn, P>;
 
 protected:
     using Base::clock_;
@@ -80,9 +81,11 @@ private:
         else if (patience_ > patience_.zero())
             attend(orders);
         if (this->wants_refill()) this->refill(nullptr, std::chrono::steady_clock::now(), orders);
+        if constexpr (P::is_keyed) this->settle_tenancy(orders);
         settle_gate(orders);
         tell_of_room(orders);
         settle_end(orders);
+        if constexpr (P::is_keyed) this->end_tenancy(is_over(), orders);
         // Who waits for the end of a close is not woken by every resource that goes.
         if (this->listeners_ > 0 && (!closed_ || is_over())) this->news_.notify_all();
         time_point first = earlier(queue_.next_deadline(), clock_.next_round());
@@ -95,7 +98,8 @@ private:
     }
 
     bool waits_to_retry() const noexcept {
-        bool const somebody_waits = P::retries && !queue_.empty() && !closed_ && store_.size() == 0;
+        bool somebody_waits = P::retries && !queue_.empty() && !closed_ && store_.size() == 0;
+        if constexpr (P::is_keyed) somebody_waits = somebody_waits && !this->tenancy_.stands;  // for the total
         return this->retry_.failing() && ledger_.connecting() == 0 && ledger_.has_room() &&
                (this->wants_refill() || somebody_waits);
     }
@@ -131,8 +135,10 @@ private:
         for (;;) {
             bool const must_age = !clock_.runs() && !closed_ && clock_.ages(ledger_.live() > ledger_.low());
             if (must_age && has_to_age()) clock_.start(std::chrono::steady_clock::now());
+            if constexpr (P::is_keyed) this->settle_listing(orders);
             bool const all_stay = this->idle_.keeps_all() && this->outdated_ == 0 && ledger_.surplus() == 0;
-            bool const open = queue_.empty() && !closed_ && all_stay && (!must_age || clock_.runs());
+            bool open = queue_.empty() && !closed_ && all_stay && (!must_age || clock_.runs());
+            if constexpr (P::is_keyed) open = open && this->is_listed();
             if (open == !store_.shut()) return;
             // At once, although nothing is parked: left shut for the next return to open it, two threads that share
             // one resource got a fifth of the throughput.

@@ -105,6 +105,23 @@ constexpr bool names_close = requires {
     &C::close;
 };
 
+/// Always true: says what is wrong with hooks that are there and cannot be called.
+template <class Connector, class Conn, class Setting>
+constexpr bool hooks_fit() {
+    constexpr bool with_settings = !std::same_as<Setting, NoSetting>;
+    static_assert(!with_settings || has_reset<Connector, Conn> || !names_reset<Connector>,
+                  "this connector has a reset that weir cannot call: write void reset(Conn&)");
+    static_assert(!with_settings || has_apply<Connector, Conn, Setting> || !names_apply<Connector>,
+                  "this connector has an apply that weir cannot call: write void apply(Conn&, Setting const&)");
+    static_assert(has_check<Connector, Conn> || !names_check<Connector>,
+                  "this connector has a check that weir cannot call: write bool check(Conn&)");
+    static_assert(has_recycle<Connector, Conn> || !names_recycle<Connector>,
+                  "this connector has a recycle that weir cannot call: write bool recycle(Conn&)");
+    static_assert(has_close<Connector, Conn> || !names_close<Connector>,
+                  "this connector has a close that weir cannot call: write void close(Conn&)");
+    return true;
+}
+
 /// What a connector can do, in terms of slots.
 ///
 /// The plain functions block; the awaitable ones return at once a coroutine that refers to its arguments.
@@ -163,16 +180,7 @@ class ConnectorSupply final : public Supply<Conn> {
                   "boost::system::result<Conn>, or a boost::asio::awaitable of one of the two");
 
     static constexpr bool with_settings = !std::same_as<Setting, NoSetting>;
-    static_assert(!with_settings || has_reset<Connector, Conn> || !names_reset<Connector>,
-                  "this connector has a reset that weir cannot call: write void reset(Conn&)");
-    static_assert(!with_settings || has_apply<Connector, Conn, Setting> || !names_apply<Connector>,
-                  "this connector has an apply that weir cannot call: write void apply(Conn&, Setting const&)");
-    static_assert(has_check<Connector, Conn> || !names_check<Connector>,
-                  "this connector has a check that weir cannot call: write bool check(Conn&)");
-    static_assert(has_recycle<Connector, Conn> || !names_recycle<Connector>,
-                  "this connector has a recycle that weir cannot call: write bool recycle(Conn&)");
-    static_assert(has_close<Connector, Conn> || !names_close<Connector>,
-                  "this connector has a close that weir cannot call: write void close(Conn&)");
+    static_assert(hooks_fit<Connector, Conn, Setting>());
 
 public:
     using typename Supply<Conn>::Shape;
@@ -206,6 +214,8 @@ public:
             this->closes = is_awaitable<Closed> ? Shape::awaitable : Shape::plain;
         }
     }
+
+    Connector const& connector() const noexcept { return connector_; }
 
     void connect(Slot<Conn>& slot, ConnectContext const& context) override {
         if constexpr (!is_awaitable<Result>) {

@@ -57,6 +57,8 @@ struct Waiter {
     bool is_late = false;                                     // asked when its time was up: gets what is idle
     bool owed = false;                                        // what was idle and for it could not be prepared
     bool is_next = false;                                     // for a thread that joins the line: nobody is before it
+    bool expected = false;                                    // will ask again, and its key's core waits for that
+    bool had_room_made = false;                               // a place under the total, or there was none to make
     bool summoned = false;                                    // a deliver is under way: another would be one too many
     SlotBase* attempt = nullptr;                              // its own connect or preparation, while that is in flight
     SlotBase* granted = nullptr;                              // outcome: this,

@@ -4,7 +4,6 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstddef>
-#include <functional>
 #include <memory>
 #include <mutex>
 #include <thread>
@@ -27,7 +26,7 @@ bool start_thread(Run run) noexcept {
 
 /// Threads for work that blocks: as many as there is work, at most 32, gone when there has been none for a while.
 ///
-/// A template so that it costs nothing to include, as is the alarm.
+/// A template so that it costs nothing to include.
 template <class Mutex = std::mutex>
 class Workers : public std::enable_shared_from_this<Workers<Mutex>> {
 public:
@@ -86,58 +85,6 @@ private:
     std::size_t queued_ = 0;
     std::size_t threads_ = 0;
     std::size_t idle_ = 0;
-    bool stopped_ = false;
-};
-
-/// One thread that sleeps until a time and then rings. It is started with the first time that is set.
-///
-/// The pool's own, not a timer of the user's executor: that one would keep `io_context::run()` from returning, and
-/// would be late wherever nobody runs it.
-template <class Mutex = std::mutex>
-class Alarm : public std::enable_shared_from_this<Alarm<Mutex>> {
-public:
-    using time_point = std::chrono::steady_clock::time_point;
-
-    /// `ring` is called at the time set. It may set another.
-    explicit Alarm(std::function<void()> ring) : ring_{std::move(ring)} {}
-
-    /// Rings at `at`, or when it would have rung anyway, if that is earlier.
-    void set(time_point at) noexcept {
-        std::lock_guard const lock{mutex_};
-        if (at >= at_) return;
-        at_ = at;
-        if (!started_) started_ = start_thread([self = this->shared_from_this()] { self->watch(); });
-        changed_.notify_one();
-    }
-
-    void stop() noexcept {
-        std::lock_guard const lock{mutex_};
-        stopped_ = true;
-        changed_.notify_one();
-    }
-
-private:
-    void watch() noexcept {
-        std::unique_lock lock{mutex_};
-        while (!stopped_) {
-            if (at_ == time_point::max()) {
-                changed_.wait(lock);
-            } else if (std::chrono::steady_clock::now() < at_) {
-                changed_.wait_until(lock, at_);
-            } else {
-                at_ = time_point::max();
-                lock.unlock();
-                ring_();
-                lock.lock();
-            }
-        }
-    }
-
-    std::function<void()> const ring_;
-    Mutex mutex_;  // protects all below; not held while ringing
-    std::condition_variable changed_;
-    time_point at_ = time_point::max();
-    bool started_ = false;
     bool stopped_ = false;
 };
 

@@ -1,0 +1,114 @@
+#pragma once
+// What is asked and told from outside of a core that is one of many.
+
+#include <memory>
+#include <type_traits>
+#include <utility>
+#include <weir/detail/arbiter.hpp>
+
+namespace weir::detail {
+
+template <class Conn, class P>
+class KeyedArbiter : public Arbiter<Conn, P> {
+    using Base = Arbiter<Conn, P>;
+    using typename Base::Lock;
+
+public:
+    using typename Base::Options;
+    using typename Base::time_point;
+    using rep = std::chrono::steady_clock::rep;
+
+    using Base::Base;
+
+    /// Makes it one of those that share these. Before anybody else knows it.
+    void join(Quota<>& quota, ColdList<>& cold, std::weak_ptr<KeyCore> core, void const* key) noexcept {
+        auto& t = this->tenancy_;
+        t.quota = &quota;
+        t.cold = &cold;
+        t.self.core = std::move(core);
+        t.self.key = key;
+        this->store_.shut_if_empty();  // it is not listed
+    }
+
+    void const* key() const noexcept { return this->tenancy_.self.key; }
+
+    /// Who would have to wait for nothing but a place under the total has one made free first: what is idle is closed and
+    /// what he wants is opened by himself, if they are plain.
+    Answer ask(Waiter& waiter, Manner manner, Told told, Orders& orders) {
+        auto& t = this->tenancy_;
+        if (!std::exchange(waiter.expected, false)) ++t.expected;
+        bool const first = manner != Manner::tries && !std::exchange(waiter.had_room_made, true);
+        Answer answer{};
+        try {
+            answer = Base::ask(waiter, manner, first ? Told::no : told, orders);
+            if (first && answer == Answer::would_wait) {
+                if (lacks_only_total(orders)) return come_again(waiter, Answer::ask_again);
+                if (told == Told::yes) answer = Base::ask(waiter, manner, told, orders);
+            }
+        } catch (...) {
+            --t.expected;
+            throw;
+        }
+        if (answer == Answer::ask_again || answer == Answer::would_wait) return come_again(waiter, answer);
+        // He may have been served meanwhile, and be gone.
+        Lock const lock{*this, orders};
+        --t.expected;
+        if (answer == Answer::exhausted && this->ledger_.has_room()) orders.tries = true;
+        return answer == Answer::closed && t.vanished ? Answer::vanished : answer;
+    }
+
+    Answer connect_here_failed(Waiter& waiter, SlotBase& slot, Failure const& failure, ConnectFailure&& note,
+                               Orders& orders) noexcept {
+        ++this->tenancy_.expected;
+        Answer const answer = Base::connect_here_failed(slot, failure, std::move(note), orders);
+        if (answer == Answer::ask_again) return come_again(waiter, answer);
+        Lock const lock{*this, orders};
+        --this->tenancy_.expected;
+        return answer;
+    }
+
+    /// A place under the total may have been granted to it.
+    void permitted(Orders& orders) noexcept {
+        auto const now = std::chrono::steady_clock::now();
+        Lock const lock{*this, orders};
+        auto& t = this->tenancy_;
+        if (!t.stands || t.has_permit) return;
+        this->open_for_waiters(now, orders);
+    }
+
+    /// Closes the coldest idle one, if it was not parked after `limit`: true when it does. Where somebody waits nothing
+    /// is idle for others. It was taken out of the cold list, and goes back there if it has something left.
+    bool yield(rep limit, bool extra, Orders& orders) noexcept {
+        Lock const lock{*this, orders};
+        this->tenancy_.is_listed = false;
+        this->tenancy_.searched = true;
+        if (this->closed_ || !this->queue_.empty() || this->coldest() > limit) return false;
+        Chain coldest = this->store_.take_coldest(1, [](SlotBase const&) { return true; });
+        SlotBase* const slot = coldest.pop();
+        if (!slot) return false;
+        if (!this->tenancy_.quota->claim(Otherwise::parked, extra)) {
+            this->store_.put_back(*slot);
+            return false;
+        }
+        slot->reclaimed = true;
+        this->begin_close(*slot, Cause::excess, orders);
+        return true;
+    }
+
+private:
+    static Answer come_again(Waiter& waiter, Answer answer) noexcept {
+        waiter.expected = true;
+        return answer;
+    }
+
+    bool lacks_only_total(Orders& orders) noexcept {
+        Lock const lock{*this, orders};
+        if (this->closed_ || this->queue_.waiting() > 0 || !this->ledger_.has_room()) return false;
+        return orders.tries = true;
+    }
+};
+
+template <class Conn, class P>
+using ArbiterOf = std::conditional_t<P::is_keyed, KeyedArbiter<Conn, P>, Arbiter<Conn, P>>;
+
+}  // namespace weir::detail
