@@ -1,5 +1,8 @@
 // Many keys: none is bound to leave anything behind, and those that are there cost little.
 
+#include <boost/asio/error.hpp>
+#include <boost/system/error_code.hpp>
+#include <boost/system/result.hpp>
 #include <cstddef>
 #include <cstdint>
 #include <gtest/gtest.h>
@@ -9,6 +12,8 @@
 
 namespace weir::test {
 namespace {
+
+using boost::system::error_code;
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 constexpr bool counts_bytes = false;  // the allocator is another
@@ -48,7 +53,8 @@ TEST(KeyedPoolMemory, KeysThatAreUsedOnceLeaveNothingBehind) {
 }
 
 TEST(KeyedPoolMemory, KeysWhoseConnectFailsLeaveNothingBehind) {
-    KeyedPool<int, int> pool{[](int) -> boost::system::result<int> { return boost::asio::error::connection_refused; }};
+    KeyedPool<int, int> pool{
+        [](int) -> boost::system::result<int> { return error_code{boost::asio::error::connection_refused}; }};
     auto const fail = [&](int from, int to) {
         for (int key = from; key != to; ++key)
             EXPECT_TRUE(pool.try_acquire_for(key, std::chrono::seconds{20}).has_error());
