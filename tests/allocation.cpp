@@ -15,6 +15,7 @@
 #include <ctime>
 #include <future>
 #include <gtest/gtest.h>
+#include <limits>
 #include <mutex>
 #include <new>
 #include <thread>
@@ -433,6 +434,12 @@ TEST_F(Costs, Rule30ASweepThatFindsNothingAllocatesNothing) {
     EXPECT_EQ(cost.allocations, 0u);
     EXPECT_EQ(pool.stats().idle, 8u);
     expect_drained(pool, connector);
+}
+
+TEST_F(Costs, ABufferPoolLosesNothingForWantOfMemory) {
+    BufferPool pool;
+    EXPECT_THROW((void)pool.acquire(std::numeric_limits<std::size_t>::max() / 4), std::bad_alloc);
+    EXPECT_EQ(pool.stats(), ObjectStats{});
 }
 
 }  // namespace

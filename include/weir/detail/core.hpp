@@ -368,7 +368,7 @@ private:
         if constexpr (P::Drop::counts_exceptions) slot.uncaught_when_lent = std::uncaught_exceptions();
         this->observe([&](auto& observer) { observer.acquired(waited); });
         if constexpr (P::shares) return slot;  // in several hands: nobody's to watch
-        if constexpr (P::is_observed) slot.lent_at = std::chrono::steady_clock::now();
+        if constexpr (P::is_observed) slot.started = std::chrono::steady_clock::now();
         if constexpr (P::has_upkeep) this->arbiter_.begin_lease(slot);
         return slot;
     }
@@ -386,7 +386,7 @@ private:
         if constexpr (P::shares) return this->observe([](auto& observer) { observer.released({}); });
         bool const overdue = P::has_upkeep && this->arbiter_.end_lease(slot);
         this->observe([&](auto& observer) {
-            auto const held = std::chrono::steady_clock::now() - slot.lent_at;
+            auto const held = std::chrono::steady_clock::now() - slot.started;
             observer.released(held);
             if (overdue) observer.returned_overdue(slot.id, held);
         });

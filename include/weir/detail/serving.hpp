@@ -185,7 +185,7 @@ protected:
             while (!queue_.empty()) dismiss(queue_.front(), failure, orders);
             // Of those who share an exception none is to be the last, and destroy what another reads: the order that the
             // standard library sees to in there is one that ThreadSanitizer does not see.
-            orders.forgotten = std::exchange(this->failed_for_all_, failure.exception);
+            orders.forgotten = std::exchange(this->sharing_.failed_for_all, failure.exception);
         }
     }
 

@@ -88,9 +88,8 @@ struct alignas(interference_size) SlotBase {
     Waiter* owner = nullptr;       // the acquire that it is opened or prepared for, if it still waits
     std::shared_ptr<Task> task{};  // the awaitable operation in flight
     Job job{};                     // the plain operation in flight
-    std::chrono::steady_clock::time_point started{};
+    std::chrono::steady_clock::time_point started{};  // its connect; then, where an observer asks, its lease
     std::chrono::steady_clock::time_point deadline{};
-    std::chrono::steady_clock::time_point lent_at{};  // where an observer asks how long
     InFlightHook in_flight{};
 
     // Keeps the core alive while the slot is open: a lease may be the last that knows of it. Set when the slot is

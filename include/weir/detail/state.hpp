@@ -23,6 +23,23 @@
 
 namespace weir::detail {
 
+/// What a pool knows of connections that many use at once.
+struct Sharing {
+    template <class Sizing>
+    explicit Sharing(Sizing const& size) noexcept {
+        if constexpr (requires { size.streams; })
+            if (size.streams) streams = *size.streams;
+    }
+
+    std::size_t streams = Shares::most_shares;  // of each, unless its connector says otherwise
+    std::exception_ptr failed_for_all{};        // of the latest attempt that many waited for
+};
+
+struct NoSharing {
+    template <class Sizing>
+    explicit NoSharing(Sizing const&) noexcept {}
+};
+
 /// Everything a pool knows, under one mutex.
 ///
 /// What is idle lies in the store, which acquirers and returners use without the mutex as long as its gate is open.
@@ -58,11 +75,11 @@ protected:
           idle_{options.idle},
           patience_{patience_of(options.wait)},
           timeout_{options.connect.timeout},
-          streams_{streams_of(options.size)},
           clock_{options.idle.expires_after(), options.upkeep.rules()},
           ledger_{bounded(options.size.limits()), options.connect.max_concurrent},
           retry_{retry_of(options.connect)},
-          overload_{overload_of(options.wait)} {}
+          overload_{overload_of(options.wait)},
+          sharing_{options.size} {}
     ~State() = default;
 
     static Limits bounded(Limits limits) noexcept {
@@ -84,13 +101,6 @@ protected:
             return {wait.target, wait.interval};
         else
             return {{}, {}};
-    }
-
-    template <class Sizing>
-    static std::size_t streams_of(Sizing const& size) noexcept {
-        if constexpr (requires { size.streams; })
-            if (size.streams) return *size.streams;
-        return Shares::most_shares;
     }
 
     // Where a failed connect fails its acquire, nobody but the refill tries again by itself: as `Backoff` does.
@@ -116,7 +126,6 @@ protected:
     typename P::Idle const idle_;
     std::chrono::steady_clock::duration const patience_;
     std::chrono::steady_clock::duration const timeout_;
-    std::size_t const streams_;          // where several hold one
     AgeClock<typename P::Clock> clock_;  // all but two words of it guarded by the mutex
     std::atomic<bool> closed_{false};    // written under the mutex
 
@@ -140,7 +149,7 @@ protected:
     std::uint64_t last_id_ = 0;
     time_point alarm_at_ = time_point::max();
     std::optional<ConnectFailure> last_failure_{};
-    std::exception_ptr failed_for_all_{};  // of the latest attempt that many waited for
+    [[no_unique_address]] std::conditional_t<P::shares, Sharing, NoSharing> sharing_;
     std::weak_ptr<void> self_;
     std::condition_variable news_;  // for threads that wait for the end of a close, for room, or for idle ones:
     std::size_t listeners_ = 0;     // so many
