@@ -77,7 +77,7 @@ TEST(KeyedPoolMemory, AKeyWithOneIdleCostsLittle) {
     std::size_t const each = (in_use() - before) / keys;
     RecordProperty("bytes_per_key", static_cast<int>(each));
     if (counts_bytes) {
-        EXPECT_LE(each, 2'560u);
+        EXPECT_LE(each, 2'304u);
     }
     EXPECT_TRUE(pool.close());
 }

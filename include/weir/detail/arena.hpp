@@ -1,14 +1,32 @@
 #pragma once
 
+#include <boost/iterator/indirect_iterator.hpp>
 #include <deque>
+#include <memory>
 #include <utility>
+#include <vector>
 #include <weir/detail/chain.hpp>
 
 namespace weir::detail {
 
+/// Places by themselves: for who has few, and there are many of those.
+template <class Place>
+class Apiece {
+public:
+    template <class... Arguments>
+    Place& emplace_back(Arguments&&... arguments) {
+        return *places_.emplace_back(std::make_unique<Place>(std::forward<Arguments>(arguments)...));
+    }
+    auto begin() const noexcept { return boost::make_indirect_iterator(places_.begin()); }
+    auto end() const noexcept { return boost::make_indirect_iterator(places_.end()); }
+
+private:
+    std::vector<std::unique_ptr<Place>> places_;
+};
+
 /// Where nodes live: it grows in chunks, never moves one and never gives memory back before it dies.
 /// Guarded by the mutex of whoever has it. A Place is, or derives from, its `Node`, by which it hangs in chains.
-template <class Place>
+template <class Place, class Places = std::deque<Place>>
 class Arena {
     using Node = typename Place::Node;
 
@@ -32,7 +50,7 @@ public:
     }
 
 private:
-    std::deque<Place> places_;
+    Places places_;
     BasicChain<Node> free_;
 };
 

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <type_traits>
 #include <weir/detail/policy_set.hpp>
+#include <weir/detail/store.hpp>
 
 namespace weir::detail {
 
@@ -25,7 +26,7 @@ struct KeyedSet : PolicySet<Policies...> {
     static constexpr bool names = (takes_slot<Slot, Policies>() || ...);
 
     using Key = K;
-    using Store = std::conditional_t<names<slot::Store>, typename Base::Store, TaggedStack>;
+    using Store = std::conditional_t<names<slot::Store>, typename Base::Store, CloseStack>;
     using Clock = std::conditional_t<names<slot::Clock>, typename Base::Clock, ExactClock>;
 
     static constexpr bool is_keyed = true;

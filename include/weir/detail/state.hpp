@@ -130,10 +130,10 @@ protected:
     std::atomic<bool> closed_{false};    // written under the mutex
 
     // Protects all below; no user code runs under it but the pure functions of policies.
-    alignas(interference_size) mutable std::mutex mutex_;
+    alignas(P::is_keyed ? alignof(std::mutex) : interference_size) mutable std::mutex mutex_;
     Ledger ledger_;
     Late<P, WaitQueue<>> queue_;
-    Arena<SlotType> arena_;
+    std::conditional_t<P::is_keyed, Arena<SlotType, Apiece<SlotType>>, Arena<SlotType>> arena_;
     Late<P, Retry<>> retry_;
     Random random_ = Random::seeded();
     Late<P, Overload<>> overload_;

@@ -19,6 +19,14 @@ template <>
 struct StoreOf<TaggedStack> {
     using type = Apart<TaggedStackStore>;
 };
+/// `TaggedStack` that keeps no distance: for a core that is one of many, on which few threads meet.
+struct CloseStack {
+    using policy_slot = slot::Store;
+};
+template <>
+struct StoreOf<CloseStack> {
+    using type = TaggedStackStore;
+};
 template <>
 struct StoreOf<LockedStack> {
     using type = Apart<LockedStore<Order::lifo>>;
