@@ -41,6 +41,7 @@ int main(int argc, char** argv) try {
         sum += reply.integer();
     };
     std::vector<std::future<void>> requests;
+    requests.reserve(1'000);
     for (int i = 0; i < 1'000; ++i) requests.push_back(co_spawn(io, count, asio::use_future));
     io.run();
     for (auto& request : requests) request.get();

@@ -348,7 +348,8 @@ private:
             detail::AsyncWaiter<Core, Plain, EndResult, NoSetting>::start(
                 house->head(), Plain{std::forward<Handler>(handler)}, wait, {},
                 [&house](Core& head, detail::Waiter& waiter, NoSetting) {
-                    auto const kept = house;  // once it has ended its handler may run, and be the last that knew of it
+                    // Once it has ended its handler may run, and be the last that knew of it.
+                    auto const kept = house;  // NOLINT(performance-unnecessary-copy-initialization)
                     kept->close(detail::Where::on_worker);
                     head.await_end(waiter);
                     return true;

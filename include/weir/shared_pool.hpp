@@ -106,7 +106,7 @@ private:
     template <class Connector>
     static Connector fit(Connector connector) {
         static_assert(
-            !detail::recycles_as_task<Connector, Conn>,
+            !detail::recycles_as_task<Connector, Conn>(),
             "a shared connection is recycled while others use it: write bool recycle(Conn&), not an awaitable");
         return connector;
     }

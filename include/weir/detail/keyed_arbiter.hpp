@@ -21,11 +21,11 @@ public:
     using Base::Base;
 
     /// Makes it one of those that share these. Before anybody else knows it.
-    void join(Quota<>& quota, ColdList<>& cold, std::weak_ptr<KeyCore> core, void const* key) noexcept {
+    void join(Quota<>& quota, ColdList<>& cold, std::weak_ptr<KeyCore> const& core, void const* key) noexcept {
         auto& t = this->tenancy_;
         t.quota = &quota;
         t.cold = &cold;
-        t.self.core = std::move(core);
+        t.self.core = core;
         t.self.key = key;
         this->store_.shut_if_empty();  // it is not listed
     }

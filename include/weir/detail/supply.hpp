@@ -64,10 +64,11 @@ constexpr bool has_recycle = requires(C& c, Conn& conn) {
     c.recycle(conn);
 };
 template <class C, class Conn>
-constexpr bool recycles_as_task = false;
-template <class C, class Conn>
-    requires has_recycle<C, Conn>
-constexpr bool recycles_as_task<C, Conn> = is_awaitable<decltype(std::declval<C&>().recycle(std::declval<Conn&>()))>;
+constexpr bool recycles_as_task() {
+    if constexpr (has_recycle<C, Conn>)
+        return is_awaitable<decltype(std::declval<C&>().recycle(std::declval<Conn&>()))>;
+    return false;
+}
 template <class C, class Conn>
 constexpr bool has_close = requires(C& c, Conn& conn) {
     c.close(conn);
