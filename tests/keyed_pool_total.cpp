@@ -175,6 +175,29 @@ TEST_F(KeyedTotal, TryingMakesRoomForALaterTry) {
     expect_ended(pool, hosts);
 }
 
+// rule 8
+TEST_F(KeyedTotal, Rule8WhereNobodyMayWaitRoomIsMadeAllTheSame) {
+    HostPool<> pool{hosts, {.per_key = {.size = {.max_waiters = 0}}, .total = 1}};
+    auto a = pool.acquire("a");
+    EXPECT_EQ(pool.try_acquire_for("b", 20s).error(), Errc::too_many_waiters);
+    EXPECT_EQ(pool.stats().rejected, 1u);
+    a.release();
+    EXPECT_TRUE(pool.try_acquire_for("b", 20s).has_value());
+    EXPECT_EQ(pool.stats().rejected, 1u);
+    expect_ended(pool, hosts);
+}
+
+TEST_F(KeyedTotal, NothingIsClosedForOneThatLacksMoreThanAPlace) {
+    HostPool<> pool{hosts, {.per_key = {.size = {.high = 1}}, .total = 2}};
+    auto a = pool.acquire("a");
+    pool.acquire("b").release();
+    EXPECT_EQ(pool.try_acquire("a").error(), Errc::exhausted);
+    EXPECT_EQ(pool.try_acquire_for("a", 5ms).error(), Errc::timed_out);
+    EXPECT_EQ(hosts.closed(), 0u);
+    a.release();
+    expect_ended(pool, hosts);
+}
+
 TEST_F(KeyedTotal, APlaceThatAFailedConnectLeavesGoesOn) {
     HostPool<> pool{hosts, {.per_key = {}, .total = 1}};
     hosts.set("hangs", Host::hangs);

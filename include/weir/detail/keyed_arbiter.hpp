@@ -41,9 +41,9 @@ public:
         Answer answer{};
         try {
             answer = Base::ask(waiter, manner, first ? Told::no : told, orders);
-            if (first && answer == Answer::would_wait) {
-                if (lacks_only_total(orders)) return come_again(waiter, Answer::ask_again);
-                if (told == Told::yes) answer = Base::ask(waiter, manner, told, orders);
+            if (first && (answer == Answer::would_wait || answer == Answer::rejected)) {
+                if (lacks_only_total(answer, orders)) return come_again(waiter, Answer::ask_again);
+                if (told == Told::yes && answer == Answer::would_wait) answer = Base::ask(waiter, manner, told, orders);
             }
         } catch (...) {
             --t.expected;
@@ -53,7 +53,8 @@ public:
         // He may have been served meanwhile, and be gone.
         Lock const lock{*this, orders};
         --t.expected;
-        if (answer == Answer::exhausted && this->ledger_.has_room()) orders.tries = true;
+        // Unless one is being opened for whoever tries next.
+        if (answer == Answer::exhausted && this->unclaimed() == 0 && may_open()) orders.tries = true;
         return answer == Answer::closed && t.vanished ? Answer::vanished : answer;
     }
 
@@ -101,11 +102,14 @@ private:
         return answer;
     }
 
-    bool lacks_only_total(Orders& orders) noexcept {
+    bool lacks_only_total(Answer answer, Orders& orders) noexcept {
         Lock const lock{*this, orders};
-        if (this->closed_ || this->queue_.waiting() > 0 || !this->ledger_.has_room()) return false;
+        if (this->queue_.waiting() > 0 || !may_open()) return false;
+        if (answer == Answer::rejected) --this->ledger_.counts.rejected;  // he will be told once
         return orders.tries = true;
     }
+
+    bool may_open() const noexcept { return this->may_open_but_for_total(std::chrono::steady_clock::now()); }
 };
 
 template <class Conn, class P>

@@ -82,6 +82,11 @@ protected:
     }
     static constexpr rep nothing_idle = std::numeric_limits<rep>::max();
 
+    /// Whether a place under the total is all that is missing to open one.
+    bool may_open_but_for_total(time_point now) const noexcept {
+        return !closed_ && ledger_.has_room() && (!P::retries || retry_.allows(ledger_.connecting(), now));
+    }
+
     /// How long until the first of what is idle expires.
     std::chrono::steady_clock::duration until_expiry(time_point now) const noexcept {
         return this->clock_.until_expiry(coldest(), this->clock_.read(now));
@@ -108,10 +113,7 @@ private:
         }
     }
 
-    bool is_hungry(time_point now) const noexcept {
-        return !closed_ && this->lacks_one() && ledger_.has_room() &&
-               (!P::retries || retry_.allows(ledger_.connecting(), now));
-    }
+    bool is_hungry(time_point now) const noexcept { return this->lacks_one() && may_open_but_for_total(now); }
 };
 
 template <class Conn, class P>
