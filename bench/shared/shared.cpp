@@ -145,7 +145,7 @@ void shared(benchmark::State& state) {
     }
     if (uses != static_cast<std::uint64_t>(state.iterations())) state.SkipWithError("a use was lost");
     if (!first) return;
-    wall.report(state, 1);
+    if (state.threads() > 1) wall.report(state);
     if (pool->open() != connections) state.SkipWithError("not as many are open as should be");
     pool.reset();
 }

@@ -248,35 +248,27 @@ private:
     duration timeout() const noexcept { return house_->head()->options().wait.timeout; }
 
     Lease<Conn> acquire_as(Key const& key, detail::Wish wish) {
+        if (auto* const slot = house_->take(key, wish, detail::Where::here)) return detail::LeaseMaker::make(*slot);
         detail::Failure failure;
-        auto lease = house_->acquire(key, failure, [&](Core& core) {
-            if (auto* const slot = core.take(wish, detail::Where::here)) return detail::LeaseMaker::make(*slot);
-            return core.acquire(wish, detail::after(now(), timeout()), failure);
-        });
+        auto const deadline = detail::after(now(), timeout());
+        auto lease = house_->acquire(key, failure, [&](Core& core) { return core.acquire(wish, deadline, failure); });
         if (!lease) raise(key, failure);
         return lease;
     }
 
     result<Lease<Conn>> try_acquire_as(Key const& key, detail::Wish wish) {
+        if (auto* const slot = house_->take(key, wish, detail::Where::on_worker))
+            return detail::LeaseMaker::make(*slot);
         detail::Failure failure;
-        return answer(house_->acquire(key, failure,
-                                      [&](Core& core) {
-                                          if (auto* const slot = core.take(wish, detail::Where::on_worker))
-                                              return detail::LeaseMaker::make(*slot);
-                                          return core.try_acquire(wish, failure);
-                                      }),
-                      failure);
+        auto lease = house_->acquire(key, failure, [&](Core& core) { return core.try_acquire(wish, failure); });
+        return answer(std::move(lease), failure);
     }
 
     result<Lease<Conn>> try_acquire_until_as(Key const& key, time_point deadline, detail::Wish wish) {
+        if (auto* const slot = house_->take(key, wish, detail::Where::here)) return detail::LeaseMaker::make(*slot);
         detail::Failure failure;
-        return answer(house_->acquire(key, failure,
-                                      [&](Core& core) {
-                                          if (auto* const slot = core.take(wish, detail::Where::here))
-                                              return detail::LeaseMaker::make(*slot);
-                                          return core.acquire(wish, deadline, failure);
-                                      }),
-                      failure);
+        auto lease = house_->acquire(key, failure, [&](Core& core) { return core.acquire(wish, deadline, failure); });
+        return answer(std::move(lease), failure);
     }
 
     static result<Lease<Conn>> answer(Lease<Conn> lease, detail::Failure const& failure) {
@@ -317,13 +309,13 @@ private:
         void operator()(Handler&& handler, std::shared_ptr<House> const& house, Key const& key,
                         S const& setting) const {
             using Plain = std::decay_t<Handler>;
+            if (auto* const slot = house->take(key, wish(setting), detail::Where::on_worker))
+                return detail::complete_now(*house->head(), Plain{std::forward<Handler>(handler)},
+                                            boost::system::error_code{}, detail::LeaseMaker::make(*slot));
             auto const first = house->core_for(key);
             if (!first)
                 return detail::complete_now(*house->head(), Plain{std::forward<Handler>(handler)},
                                             boost::system::error_code{Errc::closed}, Lease<Conn>{});
-            if (auto* const slot = first->take(wish(setting), detail::Where::on_worker))
-                return detail::complete_now(*first, Plain{std::forward<Handler>(handler)}, boost::system::error_code{},
-                                            detail::LeaseMaker::make(*slot));
             using Node = detail::AsyncWaiter<Core, Plain, LeaseResult, S>;
             Node::start(first, Plain{std::forward<Handler>(handler)}, wait, setting,
                         [&](Core&, Node& node, S const& kept) {

@@ -231,7 +231,9 @@ private:
 
     // What came back later is fresh.
     rep bound() const noexcept {
-        if constexpr (Clock::is_cheap)
+        if constexpr (requires { Clock::roughly_now(); })
+            return Clock::roughly_now().time_since_epoch().count() - fast_limit_;
+        else if constexpr (Clock::is_cheap)
             return now() - fast_limit_;
         else
             return bound_.load(std::memory_order_relaxed);

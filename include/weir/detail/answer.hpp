@@ -1,5 +1,8 @@
 #pragma once
 
+#include <boost/system/error_code.hpp>
+#include <weir/error.hpp>
+
 namespace weir::detail {
 
 /// How an acquirer wants to be answered.
@@ -23,5 +26,16 @@ enum class Answer {
     rejected,
     exhausted,
 };
+
+/// What an acquirer is told who is refused.
+inline boost::system::error_code error_of(Answer answer) noexcept {
+    switch (answer) {
+        case Answer::vanished: return {};
+        case Answer::closed: return Errc::closed;
+        case Answer::timed_out: return Errc::timed_out;
+        case Answer::rejected: return Errc::too_many_waiters;
+        default: return Errc::exhausted;
+    }
+}
 
 }  // namespace weir::detail

@@ -51,8 +51,13 @@ public:
 
     /// An idle one, or nullptr. One that is over its time is closed `stale`.
     Slot<Conn>* take(Wish wish, Where stale) noexcept {
-        SlotBase* slot = this->arbiter_.pop(wish);
-        if (!slot) return nullptr;
+        SlotBase* const slot = pop(wish);
+        return slot ? accept(slot, wish, stale) : nullptr;
+    }
+
+    /// The same in two steps. What was popped keeps the core, also for who does not.
+    SlotBase* pop(Wish wish) noexcept { return this->arbiter_.pop(wish); }
+    Slot<Conn>* accept(SlotBase* slot, Wish wish, Where stale) noexcept {
         if (this->arbiter_.is_fresh(*slot) && this->arbiter_.suits(*slot, wish)) [[likely]]
             this->arbiter_.lend(*slot);
         else if (!(slot = take_another(*slot, wish, stale)))
@@ -265,6 +270,7 @@ private:
     /// For when the first may be over its time, or has another setting of the same bucket: that one all the same, one
     /// that lies below it, or nullptr.
     [[gnu::noinline]] SlotBase* take_another(SlotBase& first, Wish wish, Where where) noexcept {
+        auto const self = this->shared_from_this();
         if constexpr (P::has_settings && StoreOf<typename P::Store>::type::is_stack)
             if (this->arbiter_.is_fresh(first)) return take_below(first, wish, where);
         Orders orders;
@@ -349,16 +355,6 @@ private:
         } while (!visit(waiter));
     }
 
-    static boost::system::error_code error_of(Answer answer) noexcept {
-        switch (answer) {
-            case Answer::vanished: return {};
-            case Answer::closed: return Errc::closed;
-            case Answer::timed_out: return Errc::timed_out;
-            case Answer::rejected: return Errc::too_many_waiters;
-            default: return Errc::exhausted;
-        }
-    }
-
     Lease<Conn> hand_over(SlotBase& slot, std::chrono::steady_clock::duration waited) noexcept {
         return LeaseMaker::make(begin_lease(slot, waited));
     }
@@ -374,10 +370,7 @@ private:
     }
 
     static std::chrono::steady_clock::duration waited(Waiter const& waiter) noexcept {
-        if constexpr (P::is_observed)
-            return std::chrono::steady_clock::now() - waiter.since;
-        else
-            return {};
+        return P::is_observed ? std::chrono::steady_clock::now() - waiter.since : std::chrono::steady_clock::duration{};
     }
 
     static bool discards(Resource const& slot) noexcept { return P::Drop::discards(slot.uncaught_when_lent); }

@@ -59,7 +59,23 @@ public:
         return nullptr;
     }
 
-    /// The same, or nullptr when there is none.
+    /// An idle one of a key's, or nullptr. One that is over its time is closed `stale`.
+    Slot<Conn>* take(Key const& key, Wish wish, Where stale) {
+        Lookup const lookup{&key, std::hash<Key>{}(key)};
+        auto& shard = shard_of(lookup);
+        Core* core = nullptr;
+        SlotBase* slot = nullptr;
+        {
+            std::lock_guard const lock{shard.mutex};
+            auto const found = shard.cores.find(lookup);
+            if (found == shard.cores.end()) return nullptr;
+            core = found->core.get();
+            slot = core->pop(wish);
+        }
+        return slot ? core->accept(slot, wish, stale) : nullptr;
+    }
+
+    /// That of a key, or nullptr when there is none.
     std::shared_ptr<Core> find(Key const& key) const {
         Lookup const lookup{&key, std::hash<Key>{}(key)};
         auto& shard = shard_of(lookup);
