@@ -3,6 +3,7 @@
 
 #include <boost/asio/execution_context.hpp>
 #include <cstddef>
+#include <memory>
 #include <mutex>
 #include <utility>
 #include <weir/detail/cold_list.hpp>

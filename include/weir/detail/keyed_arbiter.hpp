@@ -1,6 +1,7 @@
 #pragma once
 // What is asked and told from outside of a core that is one of many.
 
+#include <chrono>
 #include <memory>
 #include <type_traits>
 #include <utility>

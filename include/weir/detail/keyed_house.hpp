@@ -3,6 +3,7 @@
 
 #include <array>
 #include <boost/unordered/unordered_flat_set.hpp>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <deque>

@@ -1,8 +1,11 @@
 #pragma once
 // What is put right after every step of a core that is one of many.
 
+#include <atomic>
+#include <chrono>
 #include <limits>
 #include <type_traits>
+#include <utility>
 #include <weir/detail/serving.hpp>
 
 namespace weir::detail {

@@ -1,7 +1,9 @@
 #pragma once
 // The places of a core that is one of many.
 
+#include <cstdint>
 #include <type_traits>
+#include <utility>
 #include <weir/detail/state.hpp>
 
 namespace weir::detail {

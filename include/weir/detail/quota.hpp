@@ -7,8 +7,9 @@
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <mutex>
-#include <optional>
+#include <utility>
 #include <weir/detail/tenant.hpp>
 
 namespace weir::detail {
