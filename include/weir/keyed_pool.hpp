@@ -43,7 +43,7 @@ namespace weir {
 ///
 /// `Key` is copyable, and has `==` and `std::hash`, which must not call the pool and not throw. Policies as in `Pool`;
 /// where they name no store it is `TaggedStack`, which is small, and where they name no clock the steady one is read
-/// at every acquire and return. With another clock "longest ago" is as exact as that.
+/// at every return. With another clock "longest ago" is as exact as that.
 ///
 /// What is said at `Pool` holds here, and what is not said here is as there.
 template <class Key, class Conn, class... Policies>
