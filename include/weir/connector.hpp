@@ -27,8 +27,8 @@ public:
     Evictor() = default;
 
     /// Has the resource closed (`closed_unhealthy`) if it is idle. Whoever holds it keeps it, and its `recycle` is to
-    /// find it unfit; in a pool with `Upkeep` it is closed at its return at the latest. Does not wait. The `close` hook
-    /// is not called on this thread.
+    /// find it unfit; in a pool with `Upkeep` it is closed at its return at the latest, and in a `SharedPool` nobody else
+    /// gets it. Does not wait. The `close` hook is not called on this thread.
     void evict() const noexcept {
         if (auto const pool = pool_.lock()) evict_(pool.get(), *slot_, id_);
     }

@@ -10,18 +10,20 @@ namespace weir {
 
 namespace detail {
 
-/// The policies of a shared pool: its own store, and `Multiplex` where none says how many.
-template <bool is_sized, class Conn, class... Policies>
+/// What a shared pool is made of: its own store, and `Multiplex` where no policy says how many.
+template <class Conn, class... Policies>
 struct SharedPoolBase {
-    using type = Pool<Conn, SharedStore, Policies...>;
+    static_assert(!(takes_slot<slot::Settings, Policies>() || ...),
+                  "a shared connection has one state for all: list no settings policy with weir::SharedPool");
+    static_assert(!(takes_slot<slot::Store, Policies>() || ...),
+                  "a shared pool has a store of its own: list none with weir::SharedPool");
+    static_assert(
+        !PolicySet<Policies...>::Drop::counts_exceptions,
+        "a share does not know whose exception it was: list weir::DiscardOnDrop with weir::SharedPool, or none");
+
+    using type = std::conditional_t<(takes_slot<slot::Sizing, Policies>() || ...), Pool<Conn, SharedStore, Policies...>,
+                                    Pool<Conn, SharedStore, Multiplex, Policies...>>;
 };
-template <class Conn, class... Policies>
-struct SharedPoolBase<false, Conn, Policies...> {
-    using type = Pool<Conn, SharedStore, Multiplex, Policies...>;
-};
-template <class Conn, class... Policies>
-using SharedPoolBase_t =
-    typename SharedPoolBase<(takes_slot<slot::Sizing, Policies>() || ...), Conn, Policies...>::type;
 
 }  // namespace detail
 
@@ -46,22 +48,14 @@ using SharedPoolBase_t =
 /// - `Lease::detach` throws `std::logic_error`, `recycle` is called while others use the connection, an observer's
 ///   `released` is told no time, and nothing is overdue.
 ///
-/// There are no settings, for those are whoever shares with others has to agree on with them; nor a store to choose.
+/// There are no settings, as all who share a connection share its state, and there is no store to choose.
 /// Throws `std::invalid_argument` on construction for `Fifo::patience` and `Upkeep::overdue_after`, which have no meaning
 /// here.
 ///
 /// Distinct objects: safe. Shared objects: safe, but for construction and destruction.
 template <class Conn, class... Policies>
-class SharedPool : private detail::SharedPoolBase_t<Conn, Policies...> {
-    static_assert(!(detail::takes_slot<slot::Settings, Policies>() || ...),
-                  "a shared connection has one state for all: list no settings policy with weir::SharedPool");
-    static_assert(!(detail::takes_slot<slot::Store, Policies>() || ...),
-                  "a shared pool has a store of its own: list none with weir::SharedPool");
-    static_assert(
-        !detail::PolicySet<Policies...>::Drop::counts_exceptions,
-        "a share does not know whose exception it was: list weir::DiscardOnDrop with weir::SharedPool, or none");
-
-    using Base = detail::SharedPoolBase_t<Conn, Policies...>;
+class SharedPool : private detail::SharedPoolBase<Conn, Policies...>::type {
+    using Base = typename detail::SharedPoolBase<Conn, Policies...>::type;
 
 public:
     using typename Base::duration;
