@@ -67,7 +67,7 @@ void objects(benchmark::State& state) {
             one->use();
         }
     }
-    if (first) wall.report(state, held);
+    if (first && state.threads() > 1) wall.report(state, held);
     together->leave(state, static_cast<std::uint64_t>(state.iterations() * state.threads()) * held);
 }
 
@@ -82,7 +82,7 @@ void object(benchmark::State& state) {
         auto const one = together->pool().acquire();
         one->use();
     }
-    if (first) wall.report(state);
+    if (first && state.threads() > 1) wall.report(state);
     together->leave(state, static_cast<std::uint64_t>(state.iterations() * state.threads()));
 }
 
