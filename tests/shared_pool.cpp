@@ -323,7 +323,7 @@ TEST(SharedPoolStreams, ALowerLimitHoldsFromTheNextShareOn) {
 
 TEST(SharedPoolStreams, AHigherLimitServesThoseWhoWait) {
     Peers peers;
-    PeerPool pool{peers, {.size = {.streams = 1}}};
+    SharedPool<int, KeepIdle> pool{peers, {.size = {.streams = 1}}};
     auto const lease = pool.acquire();
     auto first = wait_in_line(pool);
     auto second = wait_in_line(pool);
@@ -373,7 +373,7 @@ TEST(SharedPoolStreams, OneThatDrainsIsReplacedAtOnceAndClosedWithItsLastShare) 
 
 TEST(SharedPoolStreams, ADrainServesThoseWhoWaitWithANewOne) {
     Peers peers;
-    PeerPool pool{peers, {.size = {.streams = 1}}};
+    SharedPool<int, KeepIdle> pool{peers, {.size = {.streams = 1}}};
     auto const lease = pool.acquire();
     auto waiter = wait_in_line(pool);
     peers.streams(1).drain();
@@ -426,8 +426,9 @@ TEST_F(SharedPools, ADeadOneIsReplacedAtTheNextAcquireAndClosedWithItsLastShare)
     EXPECT_EQ(pool.acquire()->id(), 2u);
 }
 
+// rule 11: at once. Nothing ages here, so no round comes by that would find them waiting.
 TEST_F(SharedPools, ADeadOneServesThoseWhoWaitWithItsReplacement) {
-    Pool pool{connector, {.size = {.streams = 2}}};
+    FakeShared<KeepIdle> pool{connector, {.size = {.streams = 2}}};
     auto leases = acquire(pool, 2);
     auto first = wait_in_line(pool);
     auto second = wait_in_line(pool);
