@@ -95,7 +95,7 @@ TEST_F(KeyedAsync, Rule13ACancelledWaiterLeavesTheLineForTheTotal) {
     EXPECT_EQ(b.ec, asio::error::operation_aborted);
     EXPECT_FALSE(pool.contains("b"));
     held.release();
-    EXPECT_EQ(pool.stats("a")->idle, 1u);
+    EXPECT_EQ(pool.stats("a").idle, 1u);
     expect_ended(pool, hosts);
 }
 
@@ -173,7 +173,7 @@ TEST_F(KeyedAsync, Rule43AContextMayDieWithWaitersOfManyKeys) {
     EXPECT_EQ(alive.use_count(), 1);
     EXPECT_FALSE(pool.contains("b"));
     held.release();
-    EXPECT_EQ(pool.stats("a")->idle, 1u);
+    EXPECT_EQ(pool.stats("a").idle, 1u);
     expect_ended(pool, hosts);
 }
 

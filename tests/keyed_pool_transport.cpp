@@ -38,9 +38,9 @@ TEST_F(Transport, KeepsAtMostSoManyIdleOfAHost) {
         auto a = pool.acquire("a");
         auto b = pool.acquire("a");
         auto c = pool.acquire("a");
-        EXPECT_EQ(pool.stats("a")->open, 3u);
+        EXPECT_EQ(pool.stats("a").open, 3u);
     }
-    EXPECT_EQ(pool.stats("a")->idle, 2u);
+    EXPECT_EQ(pool.stats("a").idle, 2u);
     EXPECT_EQ(pool.stats().closed_excess, 1u);
     expect_ended(pool, hosts);
 }

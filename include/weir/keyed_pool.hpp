@@ -160,10 +160,13 @@ public:
         for (auto const& core : house_->all()) f(House::key_of(*core), static_cast<Stats const&>(core->stats()));
     }
 
-    /// A consistent snapshot of one key, counted from when it was last made; none when it is not there.
-    std::optional<Stats> stats(Key const& key) const {
-        auto const core = house_->find(key);
-        return core ? std::optional{core->stats()} : std::nullopt;
+    /// A consistent snapshot of one key, counted from when it was last made. Of one that is not there nothing but `high`
+    /// is more than 0.
+    Stats stats(Key const& key) const {
+        if (auto const core = house_->find(key)) return core->stats();
+        Stats none;
+        none.high = house_->head()->stats().high;
+        return none;
     }
 
     /// Of all keys, those that have vanished counted too; `high` is the total, or the greatest number there is. Each key
