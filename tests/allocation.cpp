@@ -22,6 +22,7 @@
 #include <vector>
 #include <weir/buffer_pool.hpp>
 #include <weir/object_pool.hpp>
+#include <weir/shared_pool.hpp>
 #include <weir/testing/manual_clock.hpp>
 
 #ifdef __has_feature
@@ -440,6 +441,22 @@ TEST_F(Costs, ABufferPoolLosesNothingForWantOfMemory) {
     BufferPool pool;
     EXPECT_THROW((void)pool.acquire(std::numeric_limits<std::size_t>::max() / 4), std::bad_alloc);
     EXPECT_EQ(pool.stats(), ObjectStats{});
+}
+
+// rule 51
+TEST_F(Costs, Rule51AShareOfWhatOthersUseTakesNoLockEither) {
+    SharedPool<FakeConn> pool{connector.only_connect()};
+    auto const held = pool.acquire();
+    warm_up(pool);
+    auto const cost = cost_of([&] {
+        for (int i = 0; i != 100; ++i) {
+            auto const one = pool.acquire();
+            auto const other = pool.acquire();
+        }
+    });
+    EXPECT_EQ(cost.allocations, 0u);
+    EXPECT_EQ(cost.locks, 0u);
+    EXPECT_EQ(cost.clock_reads, 0u);
 }
 
 }  // namespace
