@@ -54,6 +54,7 @@ public:
         // He may have been served meanwhile, and be gone.
         Lock const lock{*this, orders};
         --t.expected;
+        t.yielded = false;
         // Unless one is being opened for whoever tries next.
         if (answer == Answer::exhausted && this->unclaimed() == 0 && may_open()) orders.tries = true;
         return answer == Answer::closed && t.vanished ? Answer::vanished : answer;
@@ -93,6 +94,7 @@ public:
             return false;
         }
         slot->reclaimed = true;
+        this->tenancy_.yielded = true;
         this->begin_close(*slot, Cause::excess, orders);
         return true;
     }

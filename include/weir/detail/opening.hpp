@@ -148,6 +148,9 @@ protected:
     bool wants_refill() const noexcept {
         // A key that has nothing any more vanishes rather than open for nobody.
         if (P::is_keyed && ledger_.open() == 0 && queue_.empty()) return false;
+        // Nor does one take back the place that was made free for another.
+        if constexpr (P::is_keyed)
+            if (this->tenancy_.yielded) return false;
         return (ledger_.eager() || this->to_replace_ > 0) && !closed_ && ledger_.live() < ledger_.low() &&
                ledger_.has_room();
     }

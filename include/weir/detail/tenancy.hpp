@@ -21,6 +21,7 @@ struct Tenancy {
     bool starving = false;                 // in which line
     bool is_listed = false;                // as having something idle, or about to: else its gate is shut
     bool searched = false;                 // in this step: it is not listed for nothing, as the search would not end
+    bool yielded = false;                  // what it had idle: it opens for nobody before it is asked again
     bool vanished = false;                 // closed because it was empty
     bool said_it = false;                  // that it is over
     std::atomic<std::size_t> expected{0};  // so many acquirers ask, or will be back: it waits for them
