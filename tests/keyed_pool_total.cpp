@@ -4,6 +4,7 @@
 #include "support/hosts.hpp"
 
 #include <atomic>
+#include <chrono>
 #include <future>
 #include <gtest/gtest.h>
 #include <string>
@@ -338,6 +339,22 @@ TEST_F(KeyedTotal, NoSnapshotShowsMoreThanTheTotal) {
     over = true;
     for (auto& thread : threads) thread.join();
     EXPECT_LE(hosts.max_open(), 3u);
+    expect_ended(pool, hosts);
+}
+
+TEST_F(KeyedTotal, SnapshotsThatOverlapHoldUpNobody) {
+    HostPool<> pool{hosts, {.per_key = {}, .total = 1}};
+    std::atomic<bool> over{false};
+    std::vector<std::thread> threads;
+    for (int i = 0; i != 8; ++i)
+        threads.emplace_back([&] {
+            while (!over) EXPECT_LE(pool.stats().open, 1u);
+        });
+    auto const begin = std::chrono::steady_clock::now();
+    for (int n = 0; n != 100; ++n) EXPECT_TRUE(pool.try_acquire_for(n % 2 ? "a" : "b", 20s).has_value());
+    EXPECT_LT(std::chrono::steady_clock::now() - begin, 20s);
+    over = true;
+    for (auto& thread : threads) thread.join();
     expect_ended(pool, hosts);
 }
 

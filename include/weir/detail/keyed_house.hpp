@@ -139,14 +139,16 @@ public:
 
     Stats stats() {
         Stats sum;
+        // One at a time: pins that overlap would hold back what is free for ever.
+        std::unique_lock pinned{pinning_};
         quota.pin();
         try {
             for (auto const& core : all(&sum)) sum += core->stats();
         } catch (...) {
-            unpin();
+            unpin(pinned);
             throw;
         }
-        unpin();
+        unpin(pinned);
         sum.high = quota.total();
         return sum;
     }
@@ -269,9 +271,10 @@ private:
         return shards_[(std::uint64_t{named.hash} * 0x9E3779B97F4A7C15u) >> 59];
     }
 
-    void unpin() noexcept {
+    void unpin(std::unique_lock<std::mutex>& pinned) noexcept {
         Orders orders;
         quota.unpin(orders.called);
+        pinned.unlock();
         run(orders, Where::on_worker, nullptr);
     }
 
@@ -302,6 +305,7 @@ private:
     std::shared_ptr<Core> const head_ = std::make_shared<Core>(
         means_, std::make_unique<ConnectorSupply<Conn, Nothing, typename P::Settings::Setting>>(Nothing{}));
     mutable std::array<Shard, shards> shards_;
+    std::mutex pinning_;                 // taken before any other
     mutable std::mutex failures_mutex_;  // protects the list
     std::deque<std::pair<Key, ConnectFailure>> failures_;
 };
