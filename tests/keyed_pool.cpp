@@ -9,6 +9,7 @@
 #include <optional>
 #include <set>
 #include <stdexcept>
+#include <stop_token>
 #include <string>
 #include <thread>
 #include <vector>
@@ -309,6 +310,24 @@ TEST_F(KeyedPoolTest, ClosingEndsAllKeys) {
     EXPECT_EQ(pool.try_acquire_for("held", 1s).error(), Errc::closed);
     EXPECT_THROW((void)pool.acquire("idle"), boost::system::system_error);
     EXPECT_THROW(pool.resize(3), boost::system::system_error);
+    held.release();
+    expect_ended(pool, hosts);
+}
+
+TEST_F(KeyedPoolTest, Rule38RefusesForAllKeysBeforeTheTokenStops) {
+    HostPool<> pool{hosts, {.per_key = {.size = {.high = 1}}}};
+    pool.acquire("idle").release();
+    auto held = pool.acquire("held");
+    bool told = false;
+    std::stop_callback const on_stop{pool.lifetime().stop_token(), [&] {
+                                         told = true;
+                                         EXPECT_TRUE(pool.closed());
+                                         EXPECT_EQ(pool.try_acquire("idle").error(), Errc::closed);
+                                         EXPECT_EQ(pool.try_acquire_for("held", 100ms).error(), Errc::closed);
+                                         EXPECT_EQ(pool.try_acquire("new").error(), Errc::closed);
+                                     }};
+    EXPECT_FALSE(pool.close(0s));
+    EXPECT_TRUE(told);
     held.release();
     expect_ended(pool, hosts);
 }

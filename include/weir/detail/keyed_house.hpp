@@ -48,9 +48,9 @@ public:
         Lookup const lookup{&key, std::hash<Key>{}(key)};
         auto& shard = shard_of(lookup);
         std::lock_guard const lock{shard.mutex};
+        if (head_->closed()) return nullptr;  // though the key's core may not be yet
         auto const found = shard.cores.find(lookup);
         if (found != shard.cores.end()) return found->core;
-        if (head_->closed()) return nullptr;
         auto made = supplies_->make(key);
         auto core = std::make_shared<Core>(means_, std::move(made.supply));
         core->enter(this->shared_from_this(), made.key);
@@ -62,6 +62,7 @@ public:
 
     /// An idle one of a key's, or nullptr. One that is over its time is closed `stale`.
     Slot<Conn>* take(Key const& key, Wish wish, Where stale) {
+        if (head_->closed()) return nullptr;
         Lookup const lookup{&key, std::hash<Key>{}(key)};
         auto& shard = shard_of(lookup);
         Core* core = nullptr;
