@@ -178,7 +178,7 @@ TEST_F(KeyedTotal, TryingMakesRoomForALaterTry) {
 TEST_F(KeyedTotal, AnEagerKeyDoesNotTakeBackWhatItMadeRoomWith) {
     HostPool<> pool{hosts, {.per_key = {.size = {.low = 2, .high = 2, .eager = true}}, .total = 2}};
     pool.acquire("a").release();
-    ASSERT_TRUE(eventually([&] { return pool.stats("a")->idle == 2; }));
+    ASSERT_TRUE(eventually([&] { return pool.stats("a").idle == 2; }));
     EXPECT_EQ(pool.try_acquire("b").error(), Errc::exhausted);
     EXPECT_TRUE(eventually([&] { return pool.try_acquire("b").has_value(); }));
     EXPECT_EQ(hosts.calls("a"), 2u);

@@ -47,6 +47,7 @@ public:
                 if (told == Told::yes && answer == Answer::would_wait) answer = Base::ask(waiter, manner, told, orders);
             }
         } catch (...) {
+            Lock const lock{*this, orders};  // it may have nothing left to be there for
             --t.expected;
             throw;
         }

@@ -91,14 +91,14 @@ public:
         auto const& key = *static_cast<Key const*>(core.key());
         Lookup const lookup{&key, std::hash<Key>{}(key)};
         auto& shard = shard_of(lookup);
-        std::unique_lock lock{shard.mutex};
+        std::shared_ptr<Core> keep;  // beyond the lock
+        std::lock_guard const lock{shard.mutex};
         auto const found = shard.cores.find(lookup);
         if (found == shard.cores.end() || found->core.get() != &core) return;
-        auto const keep = found->core;
+        keep = found->core;
+        remember(core);
         shard.past += core.stats();
         shard.cores.erase(found);
-        lock.unlock();
-        remember(core);
     }
 
     /// Has something done with the core of a key that yields a lease, or says in `failure` why not: with another one as
