@@ -346,6 +346,31 @@ TEST(SharedPoolStreams, AConnectorMaySayHowManyAsItConnects) {
     EXPECT_EQ(pool.try_acquire().error(), Errc::exhausted);
 }
 
+TEST(SharedPoolStreams, ALowerLimitHoldsAlsoForThoseWhoWait) {
+    Peers peers;
+    SharedPool<int, KeepIdle> pool{peers, {.size = {.streams = 2}}};
+    auto one = pool.acquire();
+    auto other = pool.acquire();
+    auto waiter = wait_in_line(pool);
+    peers.streams(1).limit(1);
+    one.release();
+    EXPECT_EQ(pool.stats().waiting, 1u) << "the other still uses all that may be used";
+    other.release();
+    EXPECT_TRUE(waiter.get());
+}
+
+TEST(SharedPoolStreams, Rule11OneThatIsPausedKeepsNobodyFromOpeningAnother) {
+    Peers peers;
+    SharedPool<int, KeepIdle> pool{peers, {.size = {.connections = 2, .streams = 1}}};
+    auto paused = pool.acquire();
+    auto other = pool.acquire();
+    peers.streams(1).limit(0);
+    paused.release();
+    auto waiter = wait_in_line(pool);
+    other.discard();
+    EXPECT_EQ(*waiter.get().value(), 3);
+}
+
 TEST(SharedPoolStreams, OneThatDrainsIsReplacedAtOnceAndClosedWithItsLastShare) {
     Peers peers;
     PeerPool pool{peers};

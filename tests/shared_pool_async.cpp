@@ -94,6 +94,25 @@ TEST_F(SharedPoolAsync, Rule17WhoeverStartedTheConnectMayLeaveAndTheOthersAreSer
     expect_clean_end(pool, io);
 }
 
+TEST_F(SharedPoolAsync, Rule35OneThatWasBeingOpenedAtARefreshIsReplacedWhileItsOnlyUserHasIt) {
+    Shared pool{io.get_executor(), GatedOpener{state}};
+    state.mode = Mode::slow;
+    Got first;
+    Got second;
+    pool.async_acquire(first.handler());
+    pool.async_acquire(second.handler());
+    poll(io);
+    pool.refresh();
+    state.gate.open();
+    ASSERT_TRUE(run_until(io, [&] { return first.done(); }));
+    EXPECT_TRUE(run_until(io, [&] { return second.done(); }));
+    first.lease = {};
+    ASSERT_TRUE(run_until(io, [&] { return second.done(); }));
+    EXPECT_EQ(pool.stats().closed_stale, 1u);
+    second.lease = {};
+    expect_clean_end(pool, io);
+}
+
 TEST_F(SharedPoolAsync, WhereThereIsSomethingToShareOnlyTheOneWhoOpensAnotherWaits) {
     Shared pool{io.get_executor(), GatedOpener{state}, {.size = {.connections = 2}}};
     Got first, second, third;

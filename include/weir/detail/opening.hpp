@@ -121,11 +121,19 @@ protected:
         owner->attempt = &slot;
     }
 
+    /// How many are idle that somebody in line could have.
+    std::size_t ready() const noexcept {
+        if constexpr (P::shares)
+            return store_.ready();
+        else
+            return store_.size();
+    }
+
     /// Whether somebody in line has no connect any more although one was started for him.
-    bool is_owed() const noexcept { return serving_ + store_.size() < queue_.connecting(); }
+    bool is_owed() const noexcept { return serving_ + ready() < queue_.connecting(); }
 
     /// Whether somebody in line should have a connect. With patience what is parked is for whoever is in front.
-    bool lacks_one() const noexcept { return is_owed() || (queue_.waiting() > 0 && store_.size() == 0); }
+    bool lacks_one() const noexcept { return is_owed() || (queue_.waiting() > 0 && ready() == 0); }
 
     /// Starts a connect for each in line who should have one, as far as there is room.
     void open_for_waiters(time_point now, Orders& orders) noexcept {
@@ -207,6 +215,14 @@ protected:
         }
         if (last) orders.close.push(slot);
         if (wants_refill()) refill(&slot, std::chrono::steady_clock::now(), orders);
+    }
+
+    /// What was being opened when the pool was refreshed is for one alone, and another may be open in its place.
+    void drain_when_lent(SlotBase& slot) noexcept {
+        strike(slot);
+        slot.cause = Cause::stale;
+        slot.drains = true;
+        ledger_.begin_drain();
     }
 
     /// The resource, or the attempt, is none of those to look out for any more.

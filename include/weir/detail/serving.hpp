@@ -54,6 +54,8 @@ protected:
             this->begin_close(slot, verdict == Verdict::aged ? Cause::age : Cause::idle, orders);
             return false;
         }
+        // Those who use it, too, look at its chores, without the mutex: there are none.
+        if (P::shares && verdict != Verdict::unchecked) return true;
         if constexpr (P::has_chores) slot.chores = {.check = verdict == Verdict::unchecked};
         return true;
     }
@@ -105,7 +107,10 @@ protected:
     /// Counts a lease, where the mutex is held: a shared one may be lent to others from now on.
     void lend_here(SlotBase& slot) noexcept {
         if constexpr (P::shares) {
-            if (slot.generation == this->generation_) store_.publish(slot);
+            if (slot.generation == this->generation_)
+                store_.publish(slot);
+            else if (!slot.drains)  // or it was popped before the refresh
+                this->drain_when_lent(slot);
             slot.leases.store(slot.leases.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
         }
         lend(slot);
@@ -293,7 +298,7 @@ protected:
                 return close_slot(slot, Cause::excess, orders);
         if constexpr (P::has_upkeep)
             if (clock_.is_worn(slot, clock_.read(now))) return close_slot(slot, Cause::age, orders);
-        if (anyone && (!is_patient(queue_.front(), now) || slot.generation != this->generation_)) {
+        if (anyone && may_pass_on(slot) && (!is_patient(queue_.front(), now) || slot.generation != this->generation_)) {
             serve_next(slot, now, orders);
             return Fate::served;
         }
@@ -309,6 +314,12 @@ protected:
             in_place ? store_.put_back(slot) : store_.push_behind_gate(slot);
         }
         return Fate::parked;
+    }
+
+    /// Whether the share of him who gives it back is one that another may have: its connector may want fewer by now.
+    static bool may_pass_on(SlotBase const& slot) noexcept {
+        if constexpr (P::shares) return Shares::of(slot).out() <= Shares::of(slot).most();
+        return true;
     }
 
     static bool is_only_holder(SlotBase const& slot) noexcept {

@@ -101,6 +101,16 @@ public:
         return idle;
     }
 
+    /// The same without those of which none may be had.
+    std::size_t ready() const noexcept {
+        std::size_t ready = 0;
+        for_each([&](SlotBase const& slot) {
+            Shares const shares = Shares::of(slot);
+            ready += shares.out() == 0 && shares.has_room() ? 1 : 0;
+        });
+        return ready;
+    }
+
     /// Whether none lends.
     bool empty() const noexcept { return listed_.load(std::memory_order_acquire) == 0; }
 
