@@ -16,6 +16,7 @@
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 #include <weir/shared_pool.hpp>
@@ -149,6 +150,20 @@ TEST_F(SharedPools, Rule6AConnectThatOutlivesItsTimeFailsAllWhoWaitedForIt) {
     connector.gate(Hook::connect, Gate::ok);
     EXPECT_TRUE(eventually([&] { return pool.stats().open == 0; }));
     EXPECT_TRUE(pool.try_acquire_for(generous));
+}
+
+TEST_F(SharedPools, WhoHasLessTimeThanAConnectTakesFailsWithItAlone) {
+    auto const connect = [calls = std::make_shared<std::atomic<int>>(0)](ConnectContext const& context) {
+        if ((*calls)++ > 0) return 7;
+        std::this_thread::sleep_until(context.deadline);
+        throw boost::system::system_error{make_error_code(boost::system::errc::timed_out)};
+    };
+    SharedPool<int> pool{connect};
+    auto hasty = std::async(std::launch::async, [&] { return pool.try_acquire_for(300ms); });
+    ASSERT_TRUE(eventually([&] { return pool.stats().connecting == 1; }));
+    auto const patient = pool.try_acquire_for(generous);
+    EXPECT_FALSE(hasty.get());
+    EXPECT_TRUE(patient) << patient.error().message();
 }
 
 TEST_F(SharedPools, Rule1OpensAsManyAsMayBeOpenAndThenSharesTheLeastLoaded) {

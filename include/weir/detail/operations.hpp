@@ -75,10 +75,13 @@ protected:
         Orders orders;
         Answer answer{};
         if (failure) {
+            // Who had less time than a connect may take has failed alone.
+            bool const hasty = waiter.deadline < slot.deadline && std::chrono::steady_clock::now() >= waiter.deadline;
+            Failure const of_all = hasty ? Failure{} : failure;
             if constexpr (P::is_keyed)
-                answer = arbiter_.connect_here_failed(waiter, slot, failure, note(failure), orders);
+                answer = arbiter_.connect_here_failed(waiter, slot, of_all, note(failure), orders);
             else
-                answer = arbiter_.connect_here_failed(slot, failure, note(failure), orders);
+                answer = arbiter_.connect_here_failed(slot, of_all, note(failure), orders);
         } else {
             note_connected(slot);
             answer = arbiter_.connected_here(waiter, slot, orders);

@@ -186,7 +186,7 @@ protected:
     /// One attempt for many: with nothing to share, and nothing else on its way, it has failed for all of them.
     void attempt_failed_for_all(Failure const& failure, Orders& orders) noexcept {
         if constexpr (P::shares && !P::retries) {
-            if (this->serving_ > 0 || ledger_.live() > ledger_.connecting()) return;
+            if (!failure || this->serving_ > 0 || ledger_.live() > ledger_.connecting()) return;
             while (!queue_.empty()) dismiss(queue_.front(), failure, orders);
             // Of those who share an exception none is to be the last, and destroy what another reads: the order that the
             // standard library sees to in there is one that ThreadSanitizer does not see.
