@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <boost/asio/use_future.hpp>
 #include <cstddef>
 #include <future>
 #include <gtest/gtest.h>
@@ -88,6 +89,19 @@ TEST_F(SharedPools, ConcurrentFirstAcquiresMakeOneConnect) {
     EXPECT_EQ(connector.calls(Hook::connect), 1u);
 }
 
+TEST_F(SharedPools, Rule1AHandlerDoesNotWaitForTheConnectOfAThreadWhereThereIsRoomForAnother) {
+    connector.gate(Hook::connect, Gate::never);
+    Pool pool{connector, {.size = {.connections = 2}}};
+    auto thread = acquire_elsewhere(pool);
+    ASSERT_TRUE(connector.await_blocked(Hook::connect, 1));
+    auto handler = pool.async_acquire(boost::asio::use_future);
+    EXPECT_TRUE(connector.await_blocked(Hook::connect, 2));
+    connector.gate(Hook::connect, Gate::ok);
+    EXPECT_TRUE(handler.get());
+    EXPECT_TRUE(thread.get());
+    EXPECT_TRUE(eventually([&] { return pool.stats().connecting == 0; }));
+}
+
 TEST_F(SharedPools, AFailedConnectFailsAllWhoWaitedForItAndIsNotRemembered) {
     connector.gate(Hook::connect, Gate::never);
     auto const refused = make_error_code(boost::system::errc::host_unreachable);
@@ -164,6 +178,20 @@ TEST_F(SharedPools, WhoHasLessTimeThanAConnectTakesFailsWithItAlone) {
     auto const patient = pool.try_acquire_for(generous);
     EXPECT_FALSE(hasty.get());
     EXPECT_TRUE(patient) << patient.error().message();
+}
+
+TEST_F(SharedPools, AConnectThatOutlivesItsTimeFailsNobodyWhoCanShare) {
+    auto const connect = [calls = std::make_shared<std::atomic<int>>(0)](ConnectContext const& context) {
+        int const number = ++*calls;
+        if (number > 1) std::this_thread::sleep_until(context.deadline + 1ms);
+        return number;
+    };
+    SharedPool<int> pool{connect, {.size = {.connections = 2}, .connect = {.timeout = 20ms}}};
+    auto const first = pool.acquire();
+    auto const other = pool.try_acquire_for(generous);
+    ASSERT_TRUE(other) << other.error().message();
+    EXPECT_EQ(other->get(), first.get());
+    EXPECT_EQ(pool.stats().connect_failed, 1u);
 }
 
 TEST_F(SharedPools, Rule1OpensAsManyAsMayBeOpenAndThenSharesTheLeastLoaded) {
@@ -283,6 +311,7 @@ struct Peers {
         std::map<int, Evictor> evictors;
         std::vector<int> closed;
         std::optional<std::size_t> limit_at_once;
+        bool drain_at_once = false;
     };
     std::shared_ptr<State> state = std::make_shared<State>();
 
@@ -292,6 +321,7 @@ struct Peers {
         state->streams[number] = context.streams;
         state->evictors[number] = context.evictor;
         if (state->limit_at_once) context.streams.limit(*state->limit_at_once);
+        if (state->drain_at_once) context.streams.drain();
         return number;
     }
     void close(int number) {
@@ -359,6 +389,52 @@ TEST(SharedPoolStreams, AConnectorMaySayHowManyAsItConnects) {
     auto const one = pool.acquire();
     auto const other = pool.acquire();
     EXPECT_EQ(pool.try_acquire().error(), Errc::exhausted);
+}
+
+TEST(SharedPoolStreams, OneThatIsPausedAsItConnectsIsNotLentUntilItMay) {
+    Peers peers;
+    peers.state->limit_at_once = 0;
+    SharedPool<int, KeepIdle> pool{peers};
+    auto one = acquire_elsewhere(pool);
+    ASSERT_TRUE(waiting(pool, 1));
+    EXPECT_EQ(pool.stats().idle, 1u);
+    peers.streams(1).limit(1);
+    EXPECT_EQ(*one.get().value(), 1);
+}
+
+TEST(SharedPoolStreams, OneThatIsPausedAsItConnectsIsOpenedForWhoeverHasNothingToShare) {
+    Peers peers;
+    SharedPool<int, KeepIdle> pool{peers, {.size = {.connections = 2}}};
+    auto const first = pool.acquire();
+    peers.state->limit_at_once = 0;
+    auto const other = pool.try_acquire_for(generous);
+    ASSERT_TRUE(other);
+    EXPECT_EQ(**other, 1) << "who opened it shares the other";
+    EXPECT_EQ(pool.stats().open, 2u);
+}
+
+TEST(SharedPoolStreams, OneThatDrainsAsItConnectsIsForOneAlone) {
+    Peers peers;
+    peers.state->drain_at_once = true;
+    PeerPool pool{peers};
+    auto one = pool.acquire();
+    peers.state->drain_at_once = false;
+    EXPECT_EQ(*one, 1);
+    auto const other = pool.acquire();
+    EXPECT_EQ(*other, 2);
+    one.release();
+    EXPECT_EQ(peers.closed(), Numbers{1});
+    EXPECT_EQ(pool.stats().closed_stale, 1u);
+    EXPECT_EQ(*pool.acquire(), 2) << "the way of the others is open again";
+}
+
+TEST(SharedPoolStreams, OneThatDrainsAsItConnectsForNobodyGoes) {
+    Peers peers;
+    peers.state->drain_at_once = true;
+    PeerPool pool{peers};
+    EXPECT_EQ(pool.try_acquire().error(), Errc::exhausted);
+    EXPECT_TRUE(eventually([&] { return peers.closed() == Numbers{1}; }));
+    EXPECT_EQ(pool.stats().closed_stale, 1u);
 }
 
 TEST(SharedPoolStreams, ALowerLimitHoldsAlsoForThoseWhoWait) {
@@ -582,6 +658,16 @@ TEST_F(SharedPools, Rule31OneOverItsAgeDrains) {
     EXPECT_EQ(connector.closed(), 0u);
     lease.release();
     EXPECT_EQ(pool.stats().closed_age, 1u);
+}
+
+TEST_F(SharedPools, Rule8OneOverItsAgeMakesRoomForWhoMayNotWait) {
+    using Ageing = FakeShared<ManualClock, Upkeep, DropIdle>;  // without idle ones everybody takes the slow way
+    Ageing pool{connector, {.size = {.max_waiters = 0}, .upkeep = {.max_age = 60s, .age_jitter = 0}}};
+    auto const lease = pool.acquire();
+    ManualClock::advance(60s);
+    auto const other = pool.try_acquire_for(generous);
+    ASSERT_TRUE(other) << other.error().message();
+    EXPECT_EQ((*other)->id(), 2u);
 }
 
 TEST_F(SharedPools, OneIsSharedNoMoreThanMaxUsesTimes) {

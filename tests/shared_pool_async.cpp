@@ -147,6 +147,31 @@ TEST_F(SharedPoolAsync, WhoseOwnConnectFailsSharesWhatThereIs) {
     expect_clean_end(pool, io);
 }
 
+TEST_F(SharedPoolAsync, AFailedConnectFailsNobodyElseWhileAnotherIsOnItsWay) {
+    Shared pool{io.get_executor(), GatedOpener{state}, {.size = {.connections = 2, .streams = 2}}};
+    Got first, opening, third, failing, patient;
+    pool.async_acquire(first.handler());
+    ASSERT_TRUE(run_until(io, [&] { return first.done(); }));
+    state.mode = Mode::slow;
+    pool.async_acquire(opening.handler());  // another, rather than crowd the first
+    for (Got* got : {&third, &failing, &patient}) pool.async_acquire(got->handler());
+    ASSERT_TRUE(run_until(io, [&] { return third.done() && state.begun == 2; }));
+    ASSERT_EQ(pool.stats().waiting, 2u);
+    state.mode = Mode::error;
+    first.lease.discard();  // which drains, and makes room for one more
+    ASSERT_TRUE(run_until(io, [&] { return state.begun == 3; }));
+    state.mode = Mode::slow;
+    ASSERT_TRUE(run_until(io, [&] { return failing.done(); }));
+    EXPECT_TRUE(failing.failed_with(refused()));
+    poll(io);
+    EXPECT_FALSE(patient.done());
+    state.gate.open();
+    ASSERT_TRUE(run_until(io, [&] { return opening.done() && patient.done(); }));
+    EXPECT_TRUE(patient.succeeded());
+    for (Got* got : {&opening, &third, &patient}) got->lease = {};
+    expect_clean_end(pool, io);
+}
+
 TEST_F(SharedPoolAsync, Rule38ACloseFailsAllWhoWaitForTheConnectWhateverItDoes) {
     Shared pool{io.get_executor(), GatedOpener{state}};
     state.mode = Mode::never;

@@ -52,14 +52,15 @@ public:
     Streams() = default;
 
     /// From now on so many may use the resource at once, as an HTTP/2 peer's SETTINGS_MAX_CONCURRENT_STREAMS says. More
-    /// than before: who waits is served. Fewer: those who use it go on. 0: nobody gets it until it is raised.
+    /// than before: who waits is served. Fewer: those who use it go on. 0: nobody gets it until it is raised, not even who
+    /// opened it.
     void limit(std::size_t most) const noexcept {
         if (auto const pool = pool_.lock()) tell_(pool.get(), *slot_, id_, most);
     }
 
     /// From now on nobody else gets the resource, as after an HTTP/2 peer's GOAWAY. Those who use it go on, and the last
-    /// closes it (`closed_stale`); another may be opened at once. One that is still being opened, or checked, is left
-    /// alone: its connector, or its `check`, is to fail.
+    /// closes it (`closed_stale`); another may be opened at once. One that is still being opened is for whoever it was
+    /// opened for alone, and one that is being checked goes.
     void drain() const noexcept {
         if (auto const pool = pool_.lock()) tell_(pool.get(), *slot_, id_, std::nullopt);
     }

@@ -44,6 +44,7 @@ struct SharedPoolBase {
 ///   `ConnectContext::streams`, drains: nobody else gets a share, another may be opened in its place at once, and it is
 ///   closed when its last share is back. Until then it counts as open and leased, but not against `connections`.
 /// - `Streams::limit` changes how many may share one connection while it is used.
+/// - `Upkeep::max_uses` counts shares; those taken at the very moment of the last one are lent, too.
 /// - Idle is what nobody uses: it is expired and checked then, and no acquire gets it meanwhile.
 /// - `Lease::detach` throws `std::logic_error`, `recycle` is called while others use the connection, an observer's
 ///   `released` is told no time, and nothing is overdue.

@@ -120,6 +120,8 @@ public:
                 return lend_idle(waiter, *slot, manner, now, orders);
             }
             if (!orders.close.empty()) return Answer::ask_again;  // there may be room when they are closed
+            // One over its time that others use makes room as it drains.
+            if (P::shares && !may_open && queue.waiting() == 0 && this->has_room(now)) continue;
             if (manner == Manner::tries) {
                 // One at a time: a connect in flight that nobody has claimed is for whoever tries next.
                 if (may_open && this->unclaimed() == 0)
@@ -147,7 +149,6 @@ public:
             if (place && manner == Manner::connects_here) {
                 this->reserve(*place, now);
                 this->aim(*place, waiter.wish);
-                if constexpr (P::shares) this->count_on(*place);
                 queue.number(waiter);
                 waiter.granted = place;
                 return Answer::connect_here;

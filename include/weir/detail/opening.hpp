@@ -1,6 +1,7 @@
 #pragma once
 // What may be opened and closed, and what is under way.
 
+#include <algorithm>
 #include <weir/detail/deadline.hpp>
 #include <weir/detail/permits.hpp>
 #include <weir/detail/state.hpp>
@@ -147,6 +148,13 @@ protected:
         }
     }
 
+    /// How many connects are in flight that may yet yield something.
+    std::size_t connecting_in_time() const noexcept {
+        auto const late = std::count_if(this->overrun_.begin(), this->overrun_.end(),
+                                        [](SlotBase const& slot) { return slot.operation == Operation::connecting; });
+        return ledger_.connecting() - static_cast<std::size_t>(late);
+    }
+
     /// Connects in flight that nobody has claimed.
     std::size_t unclaimed() const noexcept {
         return serving_ > queue_.connecting() ? serving_ - queue_.connecting() : 0;
@@ -217,6 +225,13 @@ protected:
         if (wants_refill()) refill(&slot, std::chrono::steady_clock::now(), orders);
     }
 
+    /// What is not lent yet is treated as if the pool had been refreshed: it goes, or is for one alone.
+    void outdate(SlotBase& slot) noexcept {
+        if (slot.drains || slot.generation != this->generation_) return;
+        --slot.generation;
+        ++this->outdated_;
+    }
+
     /// What was being opened when the pool was refreshed is for one alone, and another may be open in its place.
     void drain_when_lent(SlotBase& slot) noexcept {
         strike(slot);
@@ -234,6 +249,7 @@ protected:
     void free(SlotBase& slot, Orders& orders) noexcept {
         auto const now = std::chrono::steady_clock::now();
         slot.keep.reset();
+        slot.id = 0;
         if constexpr (P::is_keyed) this->return_permit(slot, orders);
         this->arena_.put(slot);
         open_for_waiters(now, orders);

@@ -186,8 +186,9 @@ protected:
     /// One attempt for many: with nothing to share, and nothing else on its way, it has failed for all of them.
     void attempt_failed_for_all(Failure const& failure, Orders& orders) noexcept {
         if constexpr (P::shares && !P::retries) {
-            if (!failure || this->serving_ > 0 || ledger_.live() > ledger_.connecting()) return;
-            while (!queue_.empty()) dismiss(queue_.front(), failure, orders);
+            bool const none_is_there = ledger_.live() == ledger_.connecting() && this->connecting_in_time() == 0;
+            if (!failure || !none_is_there || queue_.empty()) return;
+            while (!queue_.empty()) dismiss(queue_.front(), closed_ ? Failure{Errc::closed, {}} : failure, orders);
             // Of those who share an exception none is to be the last, and destroy what another reads: the order that the
             // standard library sees to in there is one that ThreadSanitizer does not see.
             orders.forgotten = std::exchange(this->sharing_.failed_for_all, failure.exception);
@@ -316,7 +317,7 @@ protected:
         return Fate::parked;
     }
 
-    /// Whether the share of him who gives it back is one that another may have: its connector may want fewer by now.
+    /// Whether the share of him who gives it back, or opened it, is one to be had: its connector may want fewer by now.
     static bool may_pass_on(SlotBase const& slot) noexcept {
         if constexpr (P::shares) return Shares::of(slot).out() <= Shares::of(slot).most();
         return true;

@@ -116,7 +116,9 @@ public:
 
     /// How often shares of it have been lent.
     static std::uint64_t leases(SlotBase const& slot) noexcept {
-        return slot.leases.load(std::memory_order_relaxed) + Shares::of(slot).leases();
+        // In this order: to miss those that are being carried over is to retire it late, to see them twice far too early.
+        auto const before = slot.leases.load(std::memory_order_acquire);
+        return before + Shares::of(slot).leases();
     }
 
     // ---- Under the core's mutex. -----------------------------------------------------------------------------------

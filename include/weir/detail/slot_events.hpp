@@ -43,7 +43,7 @@ public:
         Lock const lock{*this, orders};
         if (this->closed_ || slot.id != id) return;
         if constexpr (P::has_upkeep) slot.dies_at.store(SlotBase::evicted, std::memory_order_relaxed);
-        if (SlotBase* const idle = take(slot)) this->begin_close(*idle, Cause::unhealthy, orders);
+        take_away(slot, Cause::unhealthy, orders);
     }
 
     /// A connector says how many may share what it has opened, unless its slot holds another by now.
@@ -56,7 +56,7 @@ public:
     void drain(SlotBase& slot, std::uint64_t id, Orders& orders) noexcept {
         Lock const lock{*this, orders};
         if (this->closed_ || slot.id != id) return;
-        if (SlotBase* const lending = take(slot)) this->begin_close(*lending, Cause::stale, orders);
+        take_away(slot, Cause::stale, orders);
     }
 
     /// A resource has been closed and destroyed: its slot is free.
@@ -109,17 +109,15 @@ public:
     /// he is told that: his connect may have failed only because it was asked to stop.
     void connect_failed(SlotBase& slot, Failure const& failure, ConnectFailure&& note, Orders& orders) noexcept {
         Lock const lock{*this, orders};
-        if (this->end_operation(slot, orders)) {
+        bool const in_time = this->end_operation(slot, orders);
+        if (in_time) {
             Waiter* const owner = slot.owner;
             this->end_attempt(slot);
             auto const now = note.when;
             this->note_failure(slot, std::move(note));
             if (owner) this->attempt_failed(*owner, failure, now, orders);
-            this->attempt_failed_for_all(failure, orders);
         }
-        this->strike(slot);
-        this->ledger_.vacate_connecting();
-        this->free(slot, orders);
+        vacate(slot, in_time ? failure : Failure{}, orders);
     }
 
     /// A chore of a slot has ended. The next one is ordered; after the last the slot goes to whom it was prepared for,
@@ -204,13 +202,9 @@ public:
         Lock const lock{*this, orders};
         this->note_failure(slot, std::move(note));
         this->end_attempt(slot);
-        this->attempt_failed_for_all(failure, orders);
-        this->strike(slot);
-        this->ledger_.vacate_connecting();
-        this->free(slot, orders);
+        vacate(slot, failure, orders);
         if (this->closed_) return Answer::closed;
-        if constexpr (P::shares)
-            if (this->store_.has_room()) return Answer::ask_again;
+        if (may_share()) return Answer::ask_again;
         return P::retries && this->ledger_.may_wait(this->queue_.waiting()) ? Answer::ask_again : Answer::failed;
     }
 
@@ -218,27 +212,46 @@ protected:
     ~SlotEvents() = default;
 
 private:
-    /// Takes it out of the store if it lies there. Without a look beforehand, which may overlook it.
-    SlotBase* take(SlotBase const& slot) noexcept {
+    /// Closes it if it lies in the store, without a look beforehand, which may overlook it. What is shared, and not in
+    /// there because it has yet to be lent, is remembered.
+    void take_away(SlotBase& slot, Cause cause, Orders& orders) noexcept {
         auto const is_it = [&](SlotBase const& each) { return &each == &slot; };
+        SlotBase* found = nullptr;
         if constexpr (P::has_settings)
-            return this->store_.take_first(slot.bucket, is_it);
+            found = this->store_.take_first(slot.bucket, is_it);
         else
-            return this->store_.take_first(is_it);
+            found = this->store_.take_first(is_it);
+        if (found) return this->begin_close(*found, cause, orders);
+        if constexpr (P::shares)
+            if (Shares::of(slot).out() > 0) this->outdate(slot);
+    }
+
+    /// An attempt has yielded nothing, and its slot goes to the next.
+    void vacate(SlotBase& slot, Failure const& failure, Orders& orders) noexcept {
+        this->strike(slot);
+        this->ledger_.vacate_connecting();
+        this->attempt_failed_for_all(failure, orders);
+        this->free(slot, orders);
+    }
+
+    bool may_share() const noexcept {
+        if constexpr (P::shares) return this->store_.has_room();
+        return false;
     }
 
     /// What was opened for somebody in particular is his; anything else is for whoever is next.
     void settle_new(Waiter* owner, SlotBase& slot, time_point now, Orders& orders) noexcept {
         bool const may_stay = !this->closed_ && this->ledger_.surplus() == 0;
-        if (may_stay && owner && (slot.chores.any() || owner->place == Waiter::Place::preparing))
+        bool const aside = owner && owner->place == Waiter::Place::preparing;
+        if (may_stay && owner && (slot.chores.any() || aside) && this->may_pass_on(slot))
             return this->give(*owner, slot, now, orders);
         if (may_stay && !owner && slot.chores.any() && this->queue_.empty())
             return this->start_preparation(nullptr, slot, now, orders);
         slot.chores = {};
         Fate const fate = this->settle_slot(slot, From::connector, Told::yes, now, orders);
         if (slot.refill) fate == Fate::closing ? this->refill_failed(slot, now) : this->refilled(slot);
-        // One too many by now: who has no other waits on.
-        if (fate == Fate::closing && owner && owner->wants_resource()) this->seek(*owner, now, orders);
+        // One too many by now, or none to be had of it: who has no other waits on.
+        if (owner && (aside || fate == Fate::closing) && owner->wants_resource()) this->seek(*owner, now, orders);
     }
 
     /// Whether it may be lent now that it has been prepared.
@@ -273,7 +286,7 @@ private:
             this->note_overrun(slot, now);
             this->begin_close(slot, Cause::unhealthy, orders);
             this->attempt_failed_for_all({Errc::timed_out, {}}, orders);
-            return P::retries ? Answer::ask_again : Answer::timed_out;
+            return P::retries || may_share() ? Answer::ask_again : Answer::timed_out;
         }
         if (now >= waiter.deadline) {
             ++this->ledger_.counts.timed_out;
@@ -282,6 +295,10 @@ private:
         }
         if (this->ledger_.surplus() > 0) {
             this->begin_close(slot, Cause::excess, orders);
+            return Answer::ask_again;
+        }
+        if (!this->may_pass_on(slot)) {
+            this->settle_slot(slot, From::connector, Told::yes, now, orders);
             return Answer::ask_again;
         }
         if (!slot.chores.any()) this->lend_here(slot);
