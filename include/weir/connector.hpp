@@ -14,8 +14,32 @@
 namespace weir {
 
 namespace detail {
+
 struct SlotBase;
-class HandleMaker;
+
+/// The pool, for those who tell it something about a resource of its. Each says nothing unless that is still there.
+class ResourceEvents {
+public:
+    virtual void evict(SlotBase&, std::uint64_t id) noexcept = 0;
+    virtual void limit(SlotBase&, std::uint64_t id, std::size_t most) noexcept = 0;
+    virtual void drain(SlotBase&, std::uint64_t id) noexcept = 0;
+
+protected:
+    ~ResourceEvents() = default;
+};
+
+/// A resource, for somebody who does not keep it.
+struct ResourceHandle {
+    std::weak_ptr<ResourceEvents> pool{};
+    SlotBase* slot = nullptr;  // which lives as long as the pool's core
+    std::uint64_t id = 0;
+
+    template <class... Args>
+    void tell(void (ResourceEvents::*what)(SlotBase&, std::uint64_t, Args...) noexcept, Args... args) const noexcept {
+        if (auto const there = pool.lock()) (*there.*what)(*slot, id, args...);
+    }
+};
+
 }  // namespace detail
 
 /// Tells a pool that a resource of its is past use, as when its peer has hung up while it lay idle.
@@ -29,18 +53,12 @@ public:
     /// Has the resource closed (`closed_unhealthy`) if it is idle. Whoever holds it keeps it, and its `recycle` is to
     /// find it unfit; in a pool with `Upkeep` it is closed at its return at the latest, and in a `SharedPool` nobody else
     /// gets it. Does not wait. The `close` hook is not called on this thread.
-    void evict() const noexcept {
-        if (auto const pool = pool_.lock()) evict_(pool.get(), *slot_, id_);
-    }
+    void evict() const noexcept { resource_.tell(&detail::ResourceEvents::evict); }
+
+    explicit Evictor(detail::ResourceHandle resource) noexcept : resource_{std::move(resource)} {}
 
 private:
-    friend class detail::HandleMaker;
-    using Evict = void (*)(void* pool, detail::SlotBase& slot, std::uint64_t id) noexcept;
-
-    std::weak_ptr<void> pool_{};
-    Evict evict_ = nullptr;
-    detail::SlotBase* slot_ = nullptr;  // which lives as long as the pool's core
-    std::uint64_t id_ = 0;
+    detail::ResourceHandle resource_{};
 };
 
 /// Tells a shared pool how a resource of its may be used, as the peer says so while it is.
@@ -54,26 +72,17 @@ public:
     /// From now on so many may use the resource at once, as an HTTP/2 peer's SETTINGS_MAX_CONCURRENT_STREAMS says. More
     /// than before: who waits is served. Fewer: those who use it go on. 0: nobody gets it until it is raised, not even who
     /// opened it.
-    void limit(std::size_t most) const noexcept {
-        if (auto const pool = pool_.lock()) tell_(pool.get(), *slot_, id_, most);
-    }
+    void limit(std::size_t most) const noexcept { resource_.tell(&detail::ResourceEvents::limit, most); }
 
     /// From now on nobody else gets the resource, as after an HTTP/2 peer's GOAWAY. Those who use it go on, and the last
     /// closes it (`closed_stale`); another may be opened at once. One that is still being opened is for whoever it was
     /// opened for alone, and one that is being checked goes.
-    void drain() const noexcept {
-        if (auto const pool = pool_.lock()) tell_(pool.get(), *slot_, id_, std::nullopt);
-    }
+    void drain() const noexcept { resource_.tell(&detail::ResourceEvents::drain); }
+
+    explicit Streams(detail::ResourceHandle resource) noexcept : resource_{std::move(resource)} {}
 
 private:
-    friend class detail::HandleMaker;
-    using Tell = void (*)(void* pool, detail::SlotBase& slot, std::uint64_t id,
-                          std::optional<std::size_t> most) noexcept;
-
-    std::weak_ptr<void> pool_{};
-    Tell tell_ = nullptr;
-    detail::SlotBase* slot_ = nullptr;  // which lives as long as the pool's core
-    std::uint64_t id_ = 0;
+    detail::ResourceHandle resource_{};
 };
 
 /// What a connector is told about the resource it is to open.
@@ -113,32 +122,6 @@ struct ConnectContext {
     /// The same, where it is to be shared.
     Streams streams{};
 };
-
-namespace detail {
-
-/// The one who can make these.
-class HandleMaker {
-public:
-    static Evictor evictor(std::weak_ptr<void> pool, Evictor::Evict evict, SlotBase& slot, std::uint64_t id) noexcept {
-        Evictor evictor;
-        evictor.pool_ = std::move(pool);
-        evictor.evict_ = evict;
-        evictor.slot_ = &slot;
-        evictor.id_ = id;
-        return evictor;
-    }
-
-    static Streams streams(std::weak_ptr<void> pool, Streams::Tell tell, SlotBase& slot, std::uint64_t id) noexcept {
-        Streams streams;
-        streams.pool_ = std::move(pool);
-        streams.tell_ = tell;
-        streams.slot_ = &slot;
-        streams.id_ = id;
-        return streams;
-    }
-};
-
-}  // namespace detail
 
 /// The latest attempt that failed.
 struct ConnectFailure {

@@ -19,7 +19,7 @@ namespace weir::detail {
 /// that frees a place that starts a connect that fails never recurses. Whoever calls in holds the core; a slot holds
 /// it only as long as it is open.
 template <class Conn, class P>
-class Operations : public RunnerOf<Conn, P> {
+class Operations : public RunnerOf<Conn, P>, private ResourceEvents {
     using Base = RunnerOf<Conn, P>;
 
 public:
@@ -200,38 +200,28 @@ private:
     }
 
     ConnectContext context_for(Resource& slot, time_point deadline) {
-        constexpr auto evict = [](void* self, SlotBase& which, std::uint64_t id) noexcept {
-            static_cast<Operations*>(static_cast<Runner<Conn, P>*>(self))->evict(which, id);
-        };
-        std::shared_ptr<Runner<Conn, P>> const self = this->shared_from_this();
-        return {this->lifetime(), deadline, means_->executor.get(), HandleMaker::evictor(self, evict, slot, slot.id),
-                streams_of(self, slot)};
+        std::shared_ptr<ResourceEvents> const self{this->shared_from_this(), this};
+        ResourceHandle const handle{self, &slot, slot.id};
+        return {this->lifetime(), deadline, means_->executor.get(), Evictor{handle},
+                P::shares ? Streams{handle} : Streams{}};
     }
 
-    static Streams streams_of(std::shared_ptr<Runner<Conn, P>> const& self, SlotBase& slot) noexcept {
-        if constexpr (P::shares) {
-            constexpr auto tell = [](void* pool, SlotBase& which, std::uint64_t id,
-                                     std::optional<std::size_t> most) noexcept {
-                static_cast<Operations*>(static_cast<Runner<Conn, P>*>(pool))->change_streams(which, id, most);
-            };
-            return HandleMaker::streams(self, tell, slot, slot.id);
-        } else {
-            return {};
-        }
+    void evict(SlotBase& slot, std::uint64_t id) noexcept final {
+        told([&](Orders& orders) { arbiter_.evict(slot, id, orders); });
+    }
+    void limit(SlotBase& slot, std::uint64_t id, std::size_t most) noexcept final {
+        told([&](Orders& orders) { arbiter_.limit(slot, id, most, orders); });
+    }
+    void drain(SlotBase& slot, std::uint64_t id) noexcept final {
+        told([&](Orders& orders) { arbiter_.drain(slot, id, orders); });
     }
 
-    void change_streams(SlotBase& slot, std::uint64_t id, std::optional<std::size_t> most) noexcept {
+    // On a thread that nobody may know of.
+    template <class Step>
+    void told(Step step) noexcept {
         if (!arbiter_.hold(Holder::thread)) return;
         Orders orders;
-        most ? arbiter_.limit(slot, id, *most, orders) : arbiter_.drain(slot, id, orders);
-        carry_out(orders, Where::on_worker);
-        this->unhold(Holder::thread);
-    }
-
-    void evict(SlotBase& slot, std::uint64_t id) noexcept {
-        if (!arbiter_.hold(Holder::thread)) return;  // on a thread that nobody may know of
-        Orders orders;
-        arbiter_.evict(slot, id, orders);
+        step(orders);
         carry_out(orders, Where::on_worker);
         this->unhold(Holder::thread);
     }
