@@ -68,6 +68,19 @@ TEST(KeyedPoolMemory, KeysWhoseConnectFailsLeaveNothingBehind) {
     }
 }
 
+TEST(KeyedPoolMemory, ManyKeysAtOnceLeaveNothingBehindWhenTheyGo) {
+    KeyedPool<int, int> pool{[](int key) { return key; }};
+    for (int key = 0; key != 100; ++key) pool.acquire(key).release();
+    std::size_t const before = in_use();
+    for (int key = 0; key != 30'000; ++key) pool.acquire(key).release();
+    pool.clear();
+    pool.for_each([](int, Stats const&) { ADD_FAILURE() << "a key is left"; });
+    if (counts_bytes) {
+        EXPECT_LE(in_use(), before + 64 * 1024);
+    }
+    EXPECT_EQ(*pool.acquire(7), 7);
+}
+
 TEST(KeyedPoolMemory, AKeyWithOneIdleCostsLittle) {
     constexpr int keys = 10'000;
     KeyedPool<int, int> pool{[](int key) { return key; }};

@@ -240,6 +240,33 @@ TEST_F(KeyedTotal, AKeyThatFailsOrHangsDelaysNoOther) {
     expect_ended(pool, hosts);
 }
 
+TEST_F(KeyedTotal, Rule6ACloseOfAnotherKeyThatHangsHoldsUpNobodysDeadline) {
+    HostPool<> pool{hosts, {.total = 1}};
+    hosts.hang_closes("hangs", true);
+    pool.acquire("hangs").release();
+    auto asking = std::async(std::launch::async, [&] { return pool.try_acquire_for("other", 20ms).error(); });
+    EXPECT_TRUE(hosts.await_closing("hangs"));
+    EXPECT_EQ(asking.wait_for(20s), std::future_status::ready);
+    hosts.hang_closes("hangs", false);
+    EXPECT_EQ(asking.get(), Errc::timed_out);
+    EXPECT_TRUE(pool.try_acquire_for("other", 20s).has_value());
+    expect_ended(pool, hosts);
+}
+
+TEST_F(KeyedTotal, WhereTheCloseOfOneHangsThatOfAnotherMakesRoom) {
+    HostPool<> pool{hosts, {.per_key = {.connect = {.timeout = 50ms}}, .total = 2}};
+    hosts.hang_closes("hangs", true);
+    pool.acquire("hangs").release();
+    pool.acquire("closes").release();
+    auto waiter = ask(pool, "other");
+    EXPECT_EQ(waiter.wait_for(19s), std::future_status::ready);
+    EXPECT_EQ(hosts.close_order(), std::vector<std::string>{"closes"});
+    hosts.hang_closes("hangs", false);
+    EXPECT_TRUE(waiter.get().has_value());
+    EXPECT_EQ(hosts.max_open(), 2u);
+    expect_ended(pool, hosts);
+}
+
 // go-pooler: releasing all wakes all that now fit.
 TEST_F(KeyedTotal, ClearingServesAllThatNowFit) {
     HostPool<> pool{hosts, {.per_key = {.size = {.high = 1}}, .total = 4}};

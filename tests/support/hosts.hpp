@@ -30,6 +30,8 @@ struct HostLedger {
         std::size_t calls = 0;
         std::size_t hanging = 0;
         bool fit = true;
+        bool close_hangs = false;
+        bool closing = false;
     };
 
     std::mutex mutex;
@@ -97,7 +99,12 @@ public:
     }
 
     void close(HostConn& conn) {
-        std::lock_guard const lock{ledger_->mutex};
+        std::unique_lock lock{ledger_->mutex};
+        auto& entry = ledger_->hosts[conn.host_];
+        entry.closing = true;
+        ledger_->changed.notify_all();
+        ledger_->changed.wait(lock, [&] { return !entry.close_hangs; });
+        entry.closing = false;
         if (std::exchange(conn.closed_, true)) ++ledger_->faults;
         ++ledger_->closed;
         ledger_->close_order.push_back(conn.host_);
@@ -112,6 +119,16 @@ public:
     void spoil(std::string const& host) {
         std::lock_guard const lock{ledger_->mutex};
         ledger_->hosts[host].fit = false;
+    }
+    /// Whether its closes hang from now on.
+    void hang_closes(std::string const& host, bool hang) {
+        std::lock_guard const lock{ledger_->mutex};
+        ledger_->hosts[host].close_hangs = hang;
+        ledger_->changed.notify_all();
+    }
+    [[nodiscard]] bool await_closing(std::string const& host) {
+        std::unique_lock lock{ledger_->mutex};
+        return ledger_->changed.wait_for(lock, 30s, [&] { return ledger_->hosts[host].closing; });
     }
     [[nodiscard]] bool await_hanging(std::string const& host, std::size_t count) {
         std::unique_lock lock{ledger_->mutex};

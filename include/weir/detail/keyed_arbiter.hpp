@@ -33,8 +33,8 @@ public:
 
     void const* key() const noexcept { return this->tenancy_.self.key; }
 
-    /// Who would have to wait for nothing but a place under the total has one made free first: what is idle is closed and
-    /// what he wants is opened by himself, if they are plain.
+    /// Who would have to wait for nothing but a place under the total has one made free first, and opens what he wants
+    /// himself if that is done at once. One that is on its way to him he may wait for where nobody else may.
     Answer ask(Waiter& waiter, Manner manner, Told told, Orders& orders) {
         auto& t = this->tenancy_;
         if (!std::exchange(waiter.expected, false)) ++t.expected;
@@ -43,8 +43,14 @@ public:
         try {
             answer = Base::ask(waiter, manner, first ? Told::no : told, orders);
             if (first && (answer == Answer::would_wait || answer == Answer::rejected)) {
-                if (lacks_only_total(answer, orders)) return come_again(waiter, Answer::ask_again);
+                if (lacks_only_total(answer)) {
+                    orders.tries = true;
+                    return come_again(waiter, Answer::ask_again);
+                }
                 if (told == Told::yes && answer == Answer::would_wait) answer = Base::ask(waiter, manner, told, orders);
+            } else if (answer == Answer::rejected && !t.quota->is_short(true) && lacks_only_total(answer)) {
+                waiter.owed = true;
+                answer = Base::ask(waiter, manner, told, orders);
             }
         } catch (...) {
             Lock const lock{*this, orders};  // it may have nothing left to be there for
@@ -106,11 +112,11 @@ private:
         return answer;
     }
 
-    bool lacks_only_total(Answer answer, Orders& orders) noexcept {
-        Lock const lock{*this, orders};
+    bool lacks_only_total(Answer answer) noexcept {
+        std::lock_guard const lock{this->mutex_};
         if (this->queue_.waiting() > 0 || !may_open()) return false;
         if (answer == Answer::rejected) --this->ledger_.counts.rejected;  // he will be told once
-        return orders.tries = true;
+        return true;
     }
 
     bool may_open() const noexcept { return this->may_open_but_for_total(std::chrono::steady_clock::now()); }

@@ -99,6 +99,7 @@ public:
         remember(core);
         shard.past += core.stats();
         shard.cores.erase(found);
+        shrink(shard.cores);
     }
 
     /// Has something done with the core of a key that yields a lease, or says in `failure` why not: with another one as
@@ -244,9 +245,11 @@ private:
         }
     };
 
+    using Cores = boost::unordered_flat_set<Entry, Hash, Same>;
+
     struct alignas(interference_size) Shard {
         mutable std::mutex mutex;  // protects all below; taken before any core's
-        boost::unordered_flat_set<Entry, Hash, Same> cores;
+        Cores cores;
         Stats past;  // the counters of those that have vanished
     };
 
@@ -263,6 +266,17 @@ private:
             if (failures_.size() > few) failures_.pop_back();
         } catch (...) {
             // No memory for it.
+        }
+    }
+
+    /// Gives back the room of many keys when few are left: so seldom that it costs each a constant.
+    static void shrink(Cores& cores) noexcept {
+        constexpr std::size_t few = 64;
+        if (cores.bucket_count() <= few || cores.size() > cores.bucket_count() / 8) return;
+        try {
+            cores.rehash(cores.size() * 2);
+        } catch (...) {
+            // No memory for less of it.
         }
     }
 

@@ -49,7 +49,8 @@ public:
 protected:
     ~KeyedRunner() = default;
 
-    void run_errands(Orders& orders, Where where) noexcept { house_->run(orders, where, this); }
+    // A `close` hook of another key may not hold up who is here for this one.
+    void run_errands(Orders& orders) noexcept { house_->run(orders, Where::on_worker, this); }
 
 private:
     std::shared_ptr<KeyCore> as_key_core() { return {this->shared_from_this(), this}; }

@@ -222,6 +222,8 @@ protected:
                 ledger_.live() >= ledger_.low() ? 0 : this->to_replace_ + (slot.cause == Cause::age ? 1 : 0);
         }
         if (last) orders.close.push(slot);
+        if constexpr (P::is_keyed)
+            if (slot.reclaimed) begin_operation(slot, Operation::closing, std::chrono::steady_clock::now());
         if (wants_refill()) refill(&slot, std::chrono::steady_clock::now(), orders);
     }
 

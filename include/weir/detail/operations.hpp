@@ -51,7 +51,7 @@ protected:
             } else if (SlotBase* const unprepared = orders.prepare.pop()) {
                 prepare(static_cast<Resource&>(*unprepared), orders);
             } else if (P::is_keyed && orders.concerns_others()) {
-                if constexpr (P::is_keyed) this->run_errands(orders, where);
+                if constexpr (P::is_keyed) this->run_errands(orders);
             } else if (SlotBase* const closing = orders.close.pop()) {
                 close(static_cast<Resource&>(*closing), where, orders);
             } else if (auto const task = std::move(orders.cancel)) {

@@ -41,6 +41,13 @@ protected:
         if (tenancy_.quota) tenancy_.quota->put(reclaimed, orders.called);
     }
 
+    /// The close that was to free its place takes too long: another is to be had instead.
+    void forgo(SlotBase& slot, Orders& orders) noexcept {
+        if (!std::exchange(slot.reclaimed, false)) return;
+        tenancy_.quota->forgo();
+        orders.makes_room = true;
+    }
+
     /// Whether one that nobody holds goes because its place is needed by another key. Where others want it here, only
     /// for one that has none.
     bool is_claimed(SlotBase& slot, bool wanted) noexcept {

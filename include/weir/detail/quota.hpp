@@ -79,6 +79,12 @@ public:
         return true;
     }
 
+    /// One that was being closed for those in line is not counted on any more.
+    void forgo() noexcept {
+        std::lock_guard const lock{mutex_};
+        --reclaims_;
+    }
+
     /// Whether more places have to be made free than are on their way.
     bool is_short(bool extra = false) const noexcept {
         std::lock_guard const lock{mutex_};

@@ -227,6 +227,7 @@ protected:
             this->overrun_.splice(this->overrun_.end(), in_flight_, in_flight_.begin());
             slot.overrun = true;
             orders.push_cancel(slot.task);
+            if constexpr (P::is_keyed) this->forgo(slot, orders);
             Waiter* const owner = slot.owner;
             if (slot.operation == Operation::connecting) {
                 this->end_attempt(slot);

@@ -79,12 +79,11 @@ public:
     // ---- Operations in the background ------------------------------------------------------------------------------
 
     /// Notes the task that runs an operation of a slot; false when the pool has closed and it is not to be run. Recycling
-    /// and closing have a time limit from now, a connect has had it since its slot was reserved.
+    /// and most closes have a time limit from now, what is timed already keeps its own.
     bool begin_task(SlotBase& slot, Operation operation, std::shared_ptr<Task> task, Orders& orders) noexcept {
         auto const now = std::chrono::steady_clock::now();
         Lock const lock{*this, orders};
-        bool const has_begun = operation == Operation::connecting || operation == Operation::preparing;
-        if (!has_begun) this->begin_operation(slot, operation, now);
+        if (slot.operation != operation) this->begin_operation(slot, operation, now);
         if (this->closed_ && operation != Operation::closing) return false;
         slot.task = std::move(task);
         return true;
