@@ -9,7 +9,7 @@ set(layers
     "extras:     testing/*.hpp adapters/*.hpp metrics/*.hpp"
     "umbrella:   weir.hpp"
     "pools:      pool.hpp keyed_pool.hpp shared_pool.hpp object_pool.hpp buffer_pool.hpp"
-    "core:       detail/core.hpp detail/operations.hpp detail/runner.hpp detail/async_waiter.hpp"
+    "core:       detail/core.hpp detail/operations.hpp detail/runner.hpp detail/async_waiter.hpp detail/outcome.hpp"
     "core:       detail/keyed_runner.hpp detail/house.hpp detail/keyed_house.hpp"
     "core:       detail/object_core.hpp detail/trimmer.hpp"
     "arbiter:    detail/keyed_arbiter.hpp"

@@ -18,6 +18,7 @@
 #include <weir/detail/deadline.hpp>
 #include <weir/detail/keyed_house.hpp>
 #include <weir/detail/keyed_set.hpp>
+#include <weir/detail/outcome.hpp>
 #include <weir/error.hpp>
 #include <weir/fwd.hpp>
 #include <weir/lease.hpp>
@@ -221,10 +222,9 @@ public:
     executor_type get_executor() const noexcept { return house_->head()->executor().get(); }
 
 private:
-    static detail::Wish wish(NoSetting const&) noexcept { return {}; }
     template <class S>
     static detail::Wish wish(S const& setting) {
-        return {&setting, Set::Settings::bucket_of(setting)};
+        return detail::wish_for<typename Set::Settings>(setting);
     }
 
     static time_point now() noexcept { return std::chrono::steady_clock::now(); }
@@ -264,20 +264,14 @@ private:
             return detail::LeaseMaker::make(*slot);
         detail::Failure failure;
         auto lease = house_->acquire(key, failure, [&](Core& core) { return core.try_acquire(wish, failure); });
-        return answer(std::move(lease), failure);
+        return detail::answer(std::move(lease), failure);
     }
 
     result<Lease<Conn>> try_acquire_until_as(Key const& key, time_point deadline, detail::Wish wish) {
         if (auto* const slot = house_->take(key, wish, detail::Where::here)) return detail::LeaseMaker::make(*slot);
         detail::Failure failure;
         auto lease = house_->acquire(key, failure, [&](Core& core) { return core.acquire(wish, deadline, failure); });
-        return answer(std::move(lease), failure);
-    }
-
-    static result<Lease<Conn>> answer(Lease<Conn> lease, detail::Failure const& failure) {
-        if (lease) return lease;
-        if (failure.is_foreign) failure.raise();
-        return failure.code;
+        return detail::answer(std::move(lease), failure);
     }
 
     [[noreturn]] void raise(Key const& key, detail::Failure const& failure) const {
@@ -288,22 +282,6 @@ private:
         if (auto const core = house_->find(key)) text += "; this key: " + detail::in_brief(core->report());
         throw boost::system::system_error{failure.code, text};
     }
-
-    struct LeaseResult {
-        static std::tuple<boost::system::error_code, Lease<Conn>> of(Core& core, detail::Waiter& waiter) noexcept {
-            detail::Failure failure;
-            auto lease = core.outcome(waiter, failure);
-            return {failure.code, std::move(lease)};
-        }
-    };
-
-    struct EndResult {
-        static std::tuple<boost::system::error_code> of(Core& core, detail::Waiter& waiter) noexcept {
-            // Who posted this may not be out of the executor yet, which the handler is free to destroy.
-            if (!waiter.failure) core.await_end(time_point::max());
-            return {waiter.failure.code};
-        }
-    };
 
     struct AcquireInitiation {
         duration wait;
@@ -319,7 +297,7 @@ private:
             if (!first)
                 return detail::complete_now(*house->head(), Plain{std::forward<Handler>(handler)},
                                             boost::system::error_code{Errc::closed}, Lease<Conn>{});
-            using Node = detail::AsyncWaiter<Core, Plain, LeaseResult, S>;
+            using Node = detail::AsyncWaiter<Core, Plain, detail::LeaseResult<Core>, S>;
             Node::start(first, Plain{std::forward<Handler>(handler)}, wait, setting,
                         [&](Core&, Node& node, S const& kept) {
                             for (auto core = first; core; core = house->core_for(key)) {
@@ -340,7 +318,7 @@ private:
         template <class Handler>
         void operator()(Handler&& handler, std::shared_ptr<House> const& house) const {
             using Plain = std::decay_t<Handler>;
-            detail::AsyncWaiter<Core, Plain, EndResult, NoSetting>::start(
+            detail::AsyncWaiter<Core, Plain, detail::EndResult<Core>, NoSetting>::start(
                 house->head(), Plain{std::forward<Handler>(handler)}, wait, {},
                 [&house](Core& head, detail::Waiter& waiter, NoSetting) {
                     // Once it has ended its handler may run, and be the last that knew of it.

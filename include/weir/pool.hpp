@@ -17,6 +17,7 @@
 #include <weir/detail/async_waiter.hpp>
 #include <weir/detail/core.hpp>
 #include <weir/detail/deadline.hpp>
+#include <weir/detail/outcome.hpp>
 #include <weir/detail/policy_set.hpp>
 #include <weir/error.hpp>
 #include <weir/fwd.hpp>
@@ -254,10 +255,9 @@ public:
     executor_type get_executor() const noexcept { return core_->executor().get(); }
 
 private:
-    static detail::Wish wish(NoSetting const&) noexcept { return {}; }
     template <class S>
     static detail::Wish wish(S const& setting) {
-        return {&setting, Set::Settings::bucket_of(setting)};
+        return detail::wish_for<typename Set::Settings>(setting);
     }
 
     // The fast paths are small enough to be compiled into their callers, the slow ones stay where they are.
@@ -284,12 +284,12 @@ private:
 
     [[gnu::noinline]] result<Lease<Conn>> try_acquire_slowly(detail::Wish wish) {
         detail::Failure failure;
-        return answer(core_->try_acquire(wish, failure), failure);
+        return detail::answer(core_->try_acquire(wish, failure), failure);
     }
 
     [[gnu::noinline]] result<Lease<Conn>> try_acquire_until_slowly(time_point deadline, detail::Wish wish) {
         detail::Failure failure;
-        return answer(core_->acquire(wish, deadline, failure), failure);
+        return detail::answer(core_->acquire(wish, deadline, failure), failure);
     }
 
     static time_point now() noexcept { return std::chrono::steady_clock::now(); }
@@ -299,35 +299,13 @@ private:
         return executor;
     }
 
-    static result<Lease<Conn>> answer(Lease<Conn> lease, detail::Failure const& failure) {
-        if (lease) return lease;
-        if (failure.is_foreign) failure.raise();
-        return failure.code;
-    }
-
     [[noreturn]] void raise(detail::Failure const& failure) const {
         if (failure.exception || failure.code != Errc::timed_out) failure.raise();
         throw boost::system::system_error{failure.code, detail::in_brief(core_->report())};
     }
 
-    struct LeaseResult {
-        static std::tuple<boost::system::error_code, Lease<Conn>> of(Core& core, detail::Waiter& waiter) noexcept {
-            detail::Failure failure;
-            auto lease = core.outcome(waiter, failure);
-            return {failure.code, std::move(lease)};
-        }
-    };
-
     struct ResizeResult {
         static std::tuple<boost::system::error_code> of(Core&, detail::Waiter const& waiter) noexcept {
-            return {waiter.failure.code};
-        }
-    };
-
-    struct EndResult {
-        static std::tuple<boost::system::error_code> of(Core& core, detail::Waiter& waiter) noexcept {
-            // Who posted this may not be out of the executor yet, which the handler is free to destroy.
-            if (!waiter.failure) core.await_end(time_point::max());
             return {waiter.failure.code};
         }
     };
@@ -343,7 +321,7 @@ private:
             if (auto* const slot = core->take(wish(setting), detail::Where::on_worker))
                 return detail::complete_now(*core, Plain{std::forward<Handler>(handler)}, boost::system::error_code{},
                                             detail::LeaseMaker::make(*slot));
-            detail::AsyncWaiter<Core, Plain, LeaseResult, S>::start(
+            detail::AsyncWaiter<Core, Plain, detail::LeaseResult<Core>, S>::start(
                 core, Plain{std::forward<Handler>(handler)}, wait, setting,
                 [](Core& c, detail::Waiter& waiter, S const& kept) { return c.join(waiter, wish(kept)); });
         }
@@ -368,7 +346,7 @@ private:
         template <class Handler>
         void operator()(Handler&& handler, std::shared_ptr<Core> const& core) const {
             using Plain = std::decay_t<Handler>;
-            detail::AsyncWaiter<Core, Plain, EndResult, NoSetting>::start(
+            detail::AsyncWaiter<Core, Plain, detail::EndResult<Core>, NoSetting>::start(
                 core, Plain{std::forward<Handler>(handler)}, wait, {}, [](Core& c, detail::Waiter& waiter, NoSetting) {
                     c.close(detail::Where::on_worker);
                     c.await_end(waiter);
