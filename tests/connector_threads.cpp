@@ -5,15 +5,20 @@
 #include "support/asio_connector.hpp"
 
 #include <boost/asio/awaitable.hpp>
+#include <boost/asio/co_spawn.hpp>
 #include <boost/asio/post.hpp>
+#include <boost/asio/thread_pool.hpp>
+#include <boost/asio/use_awaitable.hpp>
 
 #include <atomic>
 #include <deque>
+#include <future>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <set>
 #include <thread>
+#include <utility>
 
 namespace {
 
@@ -197,6 +202,38 @@ TEST(ConnectorThreads, AwaitableMembersRunOnThePoolsExecutor) {
     }
     expect_clean_end(w.pool, w.io);
     EXPECT_TRUE(w.ledger.all_closed_once());
+}
+
+// As the README has it: blocking work on threads of the user's.
+struct OnThreadsOfTheUsers {
+    Ledger* ledger;
+    Threads* threads;
+    asio::thread_pool* users;
+
+    asio::awaitable<Conn> connect() {
+        auto conn = co_await asio::co_spawn(*users, blocking_connect(), asio::use_awaitable);
+        co_return std::move(*conn);
+    }
+    asio::awaitable<std::optional<Conn>> blocking_connect() {
+        threads->note(&Threads::connect);
+        co_return std::optional<Conn>{Conn{*ledger}};
+    }
+    void close(Conn& conn) { conn.closed(); }
+};
+
+TEST(ConnectorThreads, BlockingWorkMayRunOnThreadsOfTheUsers) {
+    Ledger ledger;
+    Threads threads;
+    asio::thread_pool users{1};
+    std::promise<std::thread::id> user;
+    asio::post(users, [&] { user.set_value(std::this_thread::get_id()); });
+    {
+        weir::Pool<Conn> pool{OnThreadsOfTheUsers{&ledger, &threads, &users}};
+        pool.acquire().release();
+        EXPECT_EQ(threads.of(&Threads::connect), user.get_future().get());
+        EXPECT_TRUE(pool.close(20s));
+    }
+    EXPECT_TRUE(ledger.all_closed_once());
 }
 
 // An awaitable hook does not hold up who gives back: without a thread on the executor it has not even begun.

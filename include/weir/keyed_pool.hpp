@@ -36,10 +36,11 @@ namespace weir {
 ///
 /// `total` bounds what is open over all keys, those being opened and closed counted. Who lacks only a place under it
 /// has the idle resource closed (`closed_excess`) that was given back longest ago, whatever its key and the key's
-/// `low`. When nothing is idle anywhere he stands in line for the total. Keys that have nothing open stand in front of
-/// those that have some, and for them what comes back to another key is closed even though somebody waits for it
-/// there; so every key can always open one. A task that holds leases of several keys at once may wait for others that
-/// do the same: then `total` must be more than all of them together hold.
+/// `low`: by a thread of the pool's where it has a plain `close` hook, and one that takes longer than the connecting
+/// policy's timeout is not waited for. When nothing is idle anywhere he stands in line for the total. Keys that have
+/// nothing open stand in front of those that have some, and for them what comes back to another key is closed even
+/// though somebody waits for it there; so every key can always open one. A task that holds leases of several keys at
+/// once may wait for others that do the same: then `total` must be more than all of them together hold.
 ///
 /// `Key` is copyable, and has `==` and `std::hash`, which must not call the pool and not throw. Policies as in `Pool`;
 /// where they name no store it is `TaggedStack`, which is small, and where they name no clock the steady one is read
