@@ -245,7 +245,9 @@ private:
 class PgBouncerFaults : public ServerTest<PostgresServer, PgBouncer> {};
 
 TEST_F(PgBouncerFaults, Paused) {
-    PgBouncer bouncer{shared<PostgresServer>(), {.pool_mode = "transaction"}};
+    // So few that it is not about to open another when it is paused: that would count as a login that failed, and for a
+    // moment after the resume it turns clients away.
+    PgBouncer bouncer{shared<PostgresServer>(), {.pool_mode = "transaction", .pool_size = 4}};
     BouncedBackend backend{shared<PostgresServer>(), bouncer};
     endure(backend, {.name = "paused, resumed",
                      .begin = [&] { bouncer.admin("PAUSE"); },
