@@ -9,6 +9,7 @@
 #include <atomic>
 #include <boost/asio/use_future.hpp>
 #include <cstddef>
+#include <functional>
 #include <future>
 #include <gtest/gtest.h>
 #include <map>
@@ -508,6 +509,33 @@ TEST(SharedPoolStreams, AnIdleOneThatDrainsIsClosedAndAnEvictedOneInUseDrains) {
     lease.release();
     EXPECT_EQ(peers.closed(), (Numbers{1, 2}));
     EXPECT_EQ(pool.stats().closed_unhealthy, 1u);
+}
+
+/// A clock that a test can have its say in when it is read next: an acquirer reads it when he has a share, and before he
+/// looks closer at one that may be over its time.
+struct Interrupted {
+    using policy_slot = slot::Clock;
+    static constexpr bool is_cheap = true;
+    static inline std::function<void()> next;
+
+    static ManualClock::time_point now() {
+        if (auto const say = std::exchange(next, nullptr)) say();
+        return ManualClock::now();
+    }
+};
+
+TEST(SharedPoolStreams, OneThatDrainsAsItIsTakenIsLentToNobodyElseAndClosedWithItsLastShare) {
+    Peers peers;
+    SharedPool<int, Interrupted> pool{peers, {.idle = {.ttl = 10s}}};
+    pool.acquire().release();
+    ManualClock::advance(10s);
+    Interrupted::next = [&] { peers.streams(1).drain(); };
+    auto one = pool.acquire();
+    EXPECT_EQ(*one, 1);
+    EXPECT_EQ(*pool.acquire(), 2);
+    one.release();
+    EXPECT_EQ(peers.closed(), Numbers{1});
+    EXPECT_EQ(pool.stats().open, 1u);
 }
 
 TEST(SharedPoolStreams, OutliveTheirPoolAndMeanNothingInOthers) {

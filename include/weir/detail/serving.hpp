@@ -107,10 +107,13 @@ protected:
     /// Counts a lease, where the mutex is held: a shared one may be lent to others from now on.
     void lend_here(SlotBase& slot) noexcept {
         if constexpr (P::shares) {
-            if (slot.generation == this->generation_)
+            if (slot.drains) {
+                // It was popped before.
+            } else if (slot.generation == this->generation_) {
                 store_.publish(slot);
-            else if (!slot.drains)  // or it was popped before the refresh
+            } else {
                 this->drain_when_lent(slot);
+            }
             slot.leases.store(slot.leases.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
         }
         lend(slot);
