@@ -438,6 +438,31 @@ TEST(SharedPoolStreams, OneThatDrainsAsItConnectsForNobodyGoes) {
     EXPECT_EQ(pool.stats().closed_stale, 1u);
 }
 
+TEST(SharedPoolStreams, OneThatDrainsAndIsPausedAsItConnectsIsNotKeptForThoseWhoWait) {
+    auto const connect = [calls = std::make_shared<std::atomic<int>>(0)](ConnectContext const& context) {
+        int const number = ++*calls;
+        if (number > 1) return number;
+        context.streams.limit(0);
+        context.streams.drain();
+        return number;
+    };
+    SharedPool<int, KeepIdle> pool{connect};
+    auto handler = pool.async_acquire_for(generous, boost::asio::use_future);
+    EXPECT_EQ(*handler.get(), 2);
+    EXPECT_EQ(pool.stats().closed_stale, 1u);
+}
+
+TEST(SharedPoolStreams, OneThatIsPausedAsItConnectsIsNotOpenedAgainAndAgain) {
+    Peers peers;
+    peers.state->limit_at_once = 0;
+    SharedPool<int, DropIdle> pool{peers};
+    auto one = acquire_elsewhere(pool);
+    EXPECT_TRUE(waiting(pool, 1));
+    EXPECT_EQ(pool.stats().connected, 1u);
+    peers.streams(1).limit(1);
+    EXPECT_EQ(*one.get().value(), 1);
+}
+
 TEST(SharedPoolStreams, ALowerLimitHoldsAlsoForThoseWhoWait) {
     Peers peers;
     SharedPool<int, KeepIdle> pool{peers, {.size = {.streams = 2}}};

@@ -295,7 +295,7 @@ protected:
         expire(now, orders);
         shed(now, orders);
         bool const anyone = !queue_.empty();
-        if (slot.generation != this->generation_ && (from == From::lease || !anyone))
+        if (slot.generation != this->generation_ && (from == From::lease || !anyone || !may_pass_on(slot)))
             return close_slot(slot, Cause::stale, orders);
         if (ledger_.surplus() > 0) return close_slot(slot, Cause::excess, orders);
         if constexpr (P::is_keyed)

@@ -258,6 +258,15 @@ private:
         return !this->closed_ && slot.generation == this->generation_ && this->ledger_.surplus() == 0;
     }
 
+    /// What its peer has paused stays for who has opened it, and is about to wait for it: he would only open another.
+    void set_aside(SlotBase& slot, time_point now, Orders& orders) noexcept {
+        if constexpr (P::shares) {
+            this->clock_.stamp(slot);
+            if (slot.generation == this->generation_ && this->store_.push_behind_gate(slot)) return;
+        }
+        this->settle_slot(slot, From::connector, Told::yes, now, orders);
+    }
+
     void note_done(SlotBase& slot, Chore chore, time_point now) noexcept {
         slot.chores.done();
         if (chore == Chore::check) this->clock_.checked(slot, now);
@@ -297,7 +306,7 @@ private:
             return Answer::ask_again;
         }
         if (!this->may_pass_on(slot)) {
-            this->settle_slot(slot, From::connector, Told::yes, now, orders);
+            set_aside(slot, now, orders);
             return Answer::ask_again;
         }
         if (!slot.chores.any()) this->lend_here(slot);
