@@ -185,6 +185,29 @@ TEST_F(KeyedTotal, AnEagerKeyDoesNotTakeBackWhatItMadeRoomWith) {
     expect_ended(pool, hosts);
 }
 
+/// Keeps all, and counts how often a core has looked at that: at each step that it takes.
+struct CountedSteps : KeepIdle {
+    static inline std::atomic<std::size_t> steps{0};
+    bool keeps_all() const noexcept {
+        ++steps;
+        return true;
+    }
+};
+
+TEST_F(KeyedTotal, Rule14AnEagerKeyThatFailedAndHasNoPlaceDoesNotTryAllTheTime) {
+    HostPool<CountedSteps> pool{hosts, {.per_key = {.size = {.low = 2, .high = 2, .eager = true}}, .total = 2}};
+    auto const held = pool.acquire("a");
+    ASSERT_TRUE(eventually([&] { return pool.stats("a").idle == 1; }));
+    hosts.set("a", Host::refuses);
+    pool.acquire("a").discard();
+    ASSERT_TRUE(eventually([&] { return pool.stats("a").connect_failed > 0; }));
+    auto const taken = pool.acquire("b");
+    EXPECT_EQ(pool.try_acquire_for("c", 50ms).error(), Errc::timed_out);  // until the next attempt is due
+    auto const before = CountedSteps::steps.load();
+    EXPECT_EQ(pool.try_acquire_for("c", 50ms).error(), Errc::timed_out);
+    EXPECT_LT(CountedSteps::steps - before, 200u);
+}
+
 // rule 8
 TEST_F(KeyedTotal, Rule8WhereNobodyMayWaitRoomIsMadeAllTheSame) {
     HostPool<> pool{hosts, {.per_key = {.size = {.max_waiters = 0}}, .total = 1}};

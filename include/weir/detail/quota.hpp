@@ -91,6 +91,12 @@ public:
         return lacks(hungry(), extra);
     }
 
+    /// Whether there is no place to be had, but for one that was granted.
+    bool is_full() const noexcept {
+        std::lock_guard const lock{mutex_};
+        return closed_ || taken_ >= total_;
+    }
+
     void set_total(std::size_t total, TenantChain& called) noexcept {
         std::lock_guard const lock{mutex_};
         total_ = total;

@@ -98,11 +98,18 @@ private:
     }
 
     bool waits_to_retry() const noexcept {
+        if (!this->retry_.failing() || ledger_.connecting() > 0 || !ledger_.has_room()) return false;
+        bool refills = this->wants_refill();
         bool somebody_waits = P::retries && !queue_.empty() && !closed_ && store_.size() == 0;
-        if constexpr (P::is_keyed) somebody_waits = somebody_waits && !this->tenancy_.stands;  // for the total
-        return this->retry_.failing() && ledger_.connecting() == 0 && ledger_.has_room() &&
-               (this->wants_refill() || somebody_waits);
+        if constexpr (P::is_keyed) {
+            somebody_waits = somebody_waits && !this->tenancy_.stands;  // for the total
+            // Nor does time bring a place: it would be asked for again and again.
+            refills = refills && !(is_due() && this->tenancy_.quota->is_full());
+        }
+        return refills || somebody_waits;
     }
+
+    bool is_due() const noexcept { return this->retry_.next() <= std::chrono::steady_clock::now(); }
 
     /// What is there is crowded because another could not be opened, which is to be tried again.
     bool waits_to_spread() const noexcept {
