@@ -18,7 +18,7 @@ struct SharedPoolBase {
     static_assert(!(takes_slot<slot::Store, Policies>() || ...),
                   "a shared pool has a store of its own: list none with weir::SharedPool");
     static_assert(
-        !PolicySet<Policies...>::Drop::counts_exceptions,
+        !PolicySet<SharedStore, Policies...>::Drop::counts_exceptions,
         "a share does not know whose exception it was: list weir::DiscardOnDrop with weir::SharedPool, or none");
 
     using type = std::conditional_t<(takes_slot<slot::Sizing, Policies>() || ...), Pool<Conn, SharedStore, Policies...>,

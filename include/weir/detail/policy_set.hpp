@@ -93,6 +93,9 @@ struct PolicySet {
 
     static_assert(SizingPolicy<Sizing>,
                   "this sizing policy lacks \"weir::Limits limits() const noexcept\"; see weir::SizingPolicy");
+    static_assert(!std::same_as<Sizing, Multiplex> || std::same_as<Store, SharedStore>,
+                  "weir::Multiplex is for connections that many use at once: list it with weir::SharedPool, and here "
+                  "weir::Watermark");
     static_assert(IdlePolicy<Idle>,
                   "this idle policy lacks keep, keeps_all or expires_after, or one of them is not noexcept; see "
                   "weir::IdlePolicy");
