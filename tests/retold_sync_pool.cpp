@@ -5,7 +5,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <gtest/gtest.h>
-#include <iterator>
 #include <latch>
 #include <semaphore>
 #include <set>
@@ -69,21 +68,28 @@ TEST_F(RetoldSyncPool, MakesOneOnlyWhenThereIsNone) {
     EXPECT_EQ(pool.acquire()->number, 3);
 }
 
-// TestPool: what one collection has put aside is still there for who asks before the next.
+// TestPool: what one collection has put aside is still there for who asks before the next, on whatever thread.
 TEST_F(RetoldSyncPool, AHundredOutliveOneCollectionWhereverTheyWereReturned) {
-    auto leases = take(100);
-    std::thread{[mine = Leases(std::make_move_iterator(leases.begin()),
-                               std::make_move_iterator(leases.begin() + 50))]() mutable {
-        mine.clear();
-    }}.join();
-    leases.clear();
+    auto here = take(50);
+    auto there = take(50);
+    std::binary_semaphore returned{0};
+    std::binary_semaphore over{0};
+    std::thread other{[&] {
+        there.clear();
+        returned.release();
+        over.acquire();  // what it keeps for itself is still its own
+    }};
+    returned.acquire();
+    here.clear();
     EXPECT_EQ(pool.trim(), 0u);
-    leases = take(100);
+    here = take(100);
     EXPECT_EQ(made, 100);
-    leases.clear();
+    here.clear();
     EXPECT_EQ(pool.trim(), 0u);
     EXPECT_EQ(pool.trim(), 100u);
     EXPECT_EQ(Item::living, 0);
+    over.release();
+    other.join();
 }
 
 // TestPoolGC, TestPoolRelease
