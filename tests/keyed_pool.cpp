@@ -284,6 +284,24 @@ struct Sessions {
     void reset(Session& session) { session.path = 0; }
 };
 
+TEST_F(KeyedPoolTest, LendsAllThatIsIdleOfAKey) {
+    HostPool<> pool{hosts};
+    {
+        std::vector<Lease<HostConn>> held;
+        for (auto const* key : {"a", "a", "a", "b"}) held.push_back(pool.acquire(key));
+    }
+    auto leases = pool.acquire_idle("a");
+    ASSERT_EQ(leases.size(), 3u);
+    for (auto const& lease : leases) EXPECT_EQ(lease->host(), "a");
+    EXPECT_EQ(pool.stats("a").leased, 3u);
+    EXPECT_TRUE(pool.acquire_idle("a").empty());
+    EXPECT_TRUE(pool.acquire_idle("c").empty());
+    EXPECT_FALSE(pool.contains("c"));
+    leases.clear();
+    EXPECT_EQ(pool.stats("a").idle, 3u);
+    expect_ended(pool, hosts);
+}
+
 TEST_F(KeyedPoolTest, TakesASettingAfterAllElse) {
     KeyedPool<int, Session, SettingBuckets<int>> pool{Sessions{}};
     EXPECT_EQ(pool.acquire(1, 5)->path, 5);

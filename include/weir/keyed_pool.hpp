@@ -12,6 +12,7 @@
 #include <string>
 #include <type_traits>
 #include <utility>
+#include <vector>
 #include <weir/connector.hpp>
 #include <weir/detail/async_waiter.hpp>
 #include <weir/detail/deadline.hpp>
@@ -136,6 +137,12 @@ public:
     auto async_acquire_for(Key const& key, duration wait, Setting const& setting, Token&& token = {}) {
         return boost::asio::async_initiate<Token, void(boost::system::error_code, Lease<Conn>)>(
             AcquireInitiation{wait}, token, house_, key, setting);
+    }
+
+    /// All of the key's that are idle now, the next to be lent first.
+    std::vector<Lease<Conn>> acquire_idle(Key const& key) {
+        auto const core = house_->find(key);
+        return core ? core->acquire_idle() : std::vector<Lease<Conn>>{};
     }
 
     // ---- Keys ------------------------------------------------------------------------------------------------------
