@@ -4,6 +4,7 @@
 #include "support/hosts.hpp"
 
 #include <boost/asio/awaitable.hpp>
+#include <boost/asio/bind_allocator.hpp>
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/bind_executor.hpp>
 #include <boost/asio/cancellation_signal.hpp>
@@ -13,9 +14,12 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/use_future.hpp>
+#include <cstddef>
+#include <functional>
 #include <gtest/gtest.h>
 #include <map>
 #include <memory>
+#include <new>
 #include <string>
 #include <utility>
 #include <vector>
@@ -137,6 +141,36 @@ TEST_F(KeyedAsync, ADeferredOperationKeepsItsKeyAndThePoolsCores) {
     std::move(later)(outcome.handler());
     EXPECT_TRUE(run_until(io, [&] { return outcome.calls == 1; }));
     EXPECT_EQ(outcome.ec, Errc::closed);
+}
+
+/// Memory for a handler, which is asked for when its key has been looked up. Does something else first, once.
+template <class T>
+struct Interrupting {
+    using value_type = T;
+
+    explicit Interrupting(std::function<void()>& first) : before{&first} {}
+    template <class U>
+    Interrupting(Interrupting<U> const& other) : before{other.before} {}  // NOLINT(google-explicit-constructor)
+
+    T* allocate(std::size_t n) {
+        if (auto const act = std::exchange(*before, nullptr)) act();
+        return std::allocator<T>{}.allocate(n);
+    }
+    void deallocate(T* at, std::size_t n) { std::allocator<T>{}.deallocate(at, n); }
+    friend bool operator==(Interrupting const&, Interrupting const&) { return true; }
+
+    std::function<void()>* before;
+};
+
+TEST_F(KeyedAsync, AKeyWhoseOnlyAcquirerCouldNotBeHelpedVanishes) {
+    HostPool<> pool{io.get_executor(), hosts, {}};
+    Outcome a;
+    std::function<void()> before = [] { throw std::bad_alloc{}; };
+    EXPECT_THROW(pool.async_acquire("a", asio::bind_allocator(Interrupting<void>{before}, a.handler())),
+                 std::bad_alloc);
+    EXPECT_FALSE(pool.contains("a"));
+    EXPECT_EQ(a.calls, 0);
+    expect_ended(pool, hosts);
 }
 
 TEST_F(KeyedAsync, ClosingCompletesWhenTheLastKeyHasEnded) {

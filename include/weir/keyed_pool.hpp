@@ -305,17 +305,22 @@ private:
                 return detail::complete_now(*house->head(), Plain{std::forward<Handler>(handler)},
                                             boost::system::error_code{Errc::closed}, Lease<Conn>{});
             using Node = detail::AsyncWaiter<Core, Plain, detail::LeaseResult<Core>, S>;
-            Node::start(first, Plain{std::forward<Handler>(handler)}, wait, setting,
-                        [&](Core&, Node& node, S const& kept) {
-                            for (auto core = first; core; core = house->core_for(key)) {
-                                node.move_to(core);
-                                if (core->join(node, wish(kept))) return true;
-                                if (node.granted || node.failure) return false;
-                                house->forget(*core);
-                            }
-                            node.failure.code = Errc::closed;
-                            return false;
-                        });
+            try {
+                Node::start(first, Plain{std::forward<Handler>(handler)}, wait, setting,
+                            [&](Core&, Node& node, S const& kept) {
+                                for (auto core = first; core; core = house->core_for(key)) {
+                                    node.move_to(core);
+                                    if (core->join(node, wish(kept))) return true;
+                                    if (node.granted || node.failure) return false;
+                                    house->forget(*core);
+                                }
+                                node.failure.code = Errc::closed;
+                                return false;
+                            });
+            } catch (...) {
+                first->check();  // a step, in which it vanishes when it was made for this alone
+                throw;
+            }
         }
     };
 
