@@ -173,6 +173,23 @@ TEST_F(KeyedAsync, AKeyWhoseOnlyAcquirerCouldNotBeHelpedVanishes) {
     expect_ended(pool, hosts);
 }
 
+TEST_F(KeyedAsync, Rule8WhoMeetsAKeyThatVanishesHasRoomMadeAllTheSame) {
+    HostPool<> pool{io.get_executor(), hosts, {.per_key = {.size = {.max_waiters = 0}}, .total = 2}};
+    pool.acquire("a").release();
+    auto last = pool.acquire("b");
+    Outcome b;
+    std::function<void()> before = [&] {
+        last.discard();
+        pool.acquire("c").release();
+    };
+    pool.async_acquire("b", asio::bind_allocator(Interrupting<void>{before}, b.handler()));
+    ASSERT_TRUE(run_until(io, [&] { return b.calls == 1; }));
+    EXPECT_EQ(b.ec, error_code{});
+    EXPECT_EQ(hosts.close_order(), (std::vector<std::string>{"b", "a"}));
+    b.lease.release();
+    expect_ended(pool, hosts);
+}
+
 TEST_F(KeyedAsync, ClosingCompletesWhenTheLastKeyHasEnded) {
     HostPool<> pool{io.get_executor(), hosts, {.per_key = {}, .total = 2}};
     auto held = pool.acquire("a");

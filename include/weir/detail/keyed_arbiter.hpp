@@ -64,7 +64,9 @@ public:
         t.yielded = false;
         // Unless one is being opened for whoever tries next.
         if (answer == Answer::exhausted && this->unclaimed() == 0 && may_open()) orders.tries = true;
-        return answer == Answer::closed && t.vanished ? Answer::vanished : answer;
+        if (answer != Answer::closed || !t.vanished) return answer;
+        waiter.had_room_made = false;  // he begins anew with another
+        return Answer::vanished;
     }
 
     Answer connect_here_failed(Waiter& waiter, SlotBase& slot, Failure const& failure, ConnectFailure&& note,
