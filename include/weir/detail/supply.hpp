@@ -186,7 +186,7 @@ class ConnectorSupply final : public Supply<Conn> {
 public:
     using typename Supply<Conn>::Shape;
 
-    explicit ConnectorSupply(Connector connector) : connector_{std::move(connector)} {
+    explicit ConnectorSupply(Connector given) : connector_{std::move(given)} {
         this->connects = is_awaitable<Result> ? Shape::awaitable : Shape::plain;
         this->takes_context = wants_context<Connector>;
         if constexpr (has_check<Connector, Conn>) {
