@@ -105,6 +105,21 @@ TEST(Evictor, WithUpkeepALentResourceIsClosedAtItsReturn) {
     EXPECT_EQ(*pool.acquire(), 1);
 }
 
+/// Opens what is past use before anybody has it.
+int connect_in_vain(weir::ConnectContext const& context) {
+    context.evictor.evict();
+    return 0;
+}
+
+TEST(Evictor, WithUpkeepOneThatIsEvictedAsItConnectsIsLentOnceAtMost) {
+    weir::Pool<int, weir::Upkeep> pool{connect_in_vain, {.upkeep = {.max_age = std::chrono::hours{1}}}};
+    pool.acquire().release();
+    EXPECT_EQ(pool.stats().closed_unhealthy, 1u);
+    EXPECT_EQ(pool.try_acquire().error(), weir::Errc::exhausted);  // has one opened for nobody
+    EXPECT_TRUE(eventually([&] { return pool.stats().closed_unhealthy == 2; }));
+    EXPECT_EQ(pool.stats().acquired, 1u);
+}
+
 TEST(Evictor, OfAResourceThatHasGoneDoesNothingToTheNextInItsPlace) {
     Peer peer;
     weir::Pool<int, weir::Upkeep> pool{peer, {.size = {.high = 1}}};

@@ -97,13 +97,17 @@ public:
     bool runs() const noexcept { return next_ != time_point::max(); }
     time_point next_round() const noexcept { return next_; }
 
-    /// A resource has been opened.
+    /// A resource is to be opened. It may be evicted from now on.
+    static void conceive(SlotBase& slot) noexcept { slot.dies_at.store(for_ever, std::memory_order_relaxed); }
+
+    /// It has been opened.
     void born(SlotBase& slot, time_point now, Random& random) noexcept {
         rep const at = read(now);
         slot.checked_at.store(at, std::memory_order_relaxed);
         rep const age = rules_.max_age.count();
         rep const lives = age == 0 ? 0 : random.shortened(rules_.max_age, rules_.age_jitter).count();
-        slot.dies_at.store(age == 0 || lives > for_ever - at ? for_ever : at + lives, std::memory_order_relaxed);
+        if (slot.dies_at.load(std::memory_order_relaxed) != SlotBase::evicted)
+            slot.dies_at.store(age == 0 || lives > for_ever - at ? for_ever : at + lives, std::memory_order_relaxed);
         auto const uses = slot.leases.load(std::memory_order_relaxed);
         slot.retires_at = rules_.max_uses == 0 ? std::uint64_t(-1) : uses + rules_.max_uses;
     }

@@ -43,6 +43,7 @@ protected:
         if (ledger_.live() >= ledger_.low()) this->to_replace_ = 0;
         slot.refill = false;
         slot.chores = {};
+        if constexpr (P::has_upkeep) this->clock_.conceive(slot);
         if constexpr (P::shares) store_.begin(slot, this->sharing_.streams);
         if constexpr (P::has_settings) {
             store_.assign(slot, 0);

@@ -302,7 +302,8 @@ protected:
             if ((from == From::lease || !anyone) && this->is_claimed(slot, anyone))
                 return close_slot(slot, Cause::excess, orders);
         if constexpr (P::has_upkeep)
-            if (clock_.is_worn(slot, clock_.read(now))) return close_slot(slot, Cause::age, orders);
+            if ((from == From::lease || !anyone) && clock_.is_worn(slot, clock_.read(now)))
+                return close_slot(slot, Cause::age, orders);
         if (anyone && may_pass_on(slot) && (!is_patient(queue_.front(), now) || slot.generation != this->generation_)) {
             serve_next(slot, now, orders);
             return Fate::served;
