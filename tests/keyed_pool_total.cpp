@@ -7,6 +7,7 @@
 #include <chrono>
 #include <future>
 #include <gtest/gtest.h>
+#include <latch>
 #include <string>
 #include <thread>
 #include <vector>
@@ -217,6 +218,28 @@ TEST_F(KeyedTotal, Rule8WhereNobodyMayWaitRoomIsMadeAllTheSame) {
     a.release();
     EXPECT_TRUE(pool.try_acquire_for("b", 20s).has_value());
     EXPECT_EQ(pool.stats().rejected, 1u);
+    expect_ended(pool, hosts);
+}
+
+TEST_F(KeyedTotal, Rule8OnePlaceOnItsWayIsForOneWhereNobodyMayWait) {
+    HostPool<> pool{hosts, {.per_key = {.size = {.max_waiters = 0}}, .total = 1}};
+    for (int round = 0; round != 50; ++round) {
+        pool.acquire("a").release();
+        hosts.hang_closes("a", true);
+        std::latch both{2};
+        std::atomic<int> refused{0};
+        std::atomic<int> served{0};
+        std::vector<std::thread> askers;
+        for (std::string const key : {"b", round % 2 == 0 ? "b" : "c"})
+            askers.emplace_back([&, key] {
+                both.arrive_and_wait();
+                pool.try_acquire_for(key, 20s) ? ++served : ++refused;
+            });
+        EXPECT_TRUE(eventually([&] { return refused == 1; }, 10s)) << "round " << round;
+        hosts.hang_closes("a", false);
+        for (auto& asker : askers) asker.join();
+        ASSERT_EQ(served, 1);
+    }
     expect_ended(pool, hosts);
 }
 

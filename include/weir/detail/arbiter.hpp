@@ -132,11 +132,19 @@ public:
                 ++ledger.counts.timed_out;
                 return Answer::timed_out;
             }
-            if (!may_open && !waiter.owed && !ledger.may_wait(queue.waiting())) {
-                ++ledger.counts.rejected;
-                return Answer::rejected;
+            bool const refused = !may_open && !waiter.owed && !ledger.may_wait(queue.waiting());
+            if (!may_open && told == Told::no && (P::is_keyed || !refused)) return Answer::would_wait;
+            if (refused) {
+                if constexpr (P::is_keyed) {
+                    // For one place that is on its way to nobody else he may wait all the same.
+                    if (queue.waiting() == 0 && this->has_room(now)) continue;
+                    waiter.owed = this->is_promised(now);
+                }
+                if (!waiter.owed) {
+                    ++ledger.counts.rejected;
+                    return Answer::rejected;
+                }
             }
-            if (!may_open && told == Told::no) return Answer::would_wait;
 
             // Rather than reset what has another setting, or crowd what is in use, one is opened, and he stands outside
             // the line meanwhile.

@@ -42,15 +42,12 @@ public:
         Answer answer{};
         try {
             answer = Base::ask(waiter, manner, first ? Told::no : told, orders);
-            if (first && (answer == Answer::would_wait || answer == Answer::rejected)) {
-                if (lacks_only_total(answer)) {
+            if (first && answer == Answer::would_wait) {
+                if (lacks_only_total()) {
                     orders.tries = true;
                     return come_again(waiter, Answer::ask_again);
                 }
-                if (told == Told::yes && answer == Answer::would_wait) answer = Base::ask(waiter, manner, told, orders);
-            } else if (answer == Answer::rejected && !t.quota->is_short(true) && lacks_only_total(answer)) {
-                waiter.owed = true;
-                answer = Base::ask(waiter, manner, told, orders);
+                if (told == Told::yes) answer = Base::ask(waiter, manner, told, orders);
             }
         } catch (...) {
             Lock const lock{*this, orders};  // it may have nothing left to be there for
@@ -114,11 +111,9 @@ private:
         return answer;
     }
 
-    bool lacks_only_total(Answer answer) noexcept {
+    bool lacks_only_total() const noexcept {
         std::lock_guard const lock{this->mutex_};
-        if (this->queue_.waiting() > 0 || !may_open()) return false;
-        if (answer == Answer::rejected) --this->ledger_.counts.rejected;  // he will be told once
-        return true;
+        return this->queue_.waiting() == 0 && may_open();
     }
 
     bool may_open() const noexcept { return this->may_open_but_for_total(std::chrono::steady_clock::now()); }

@@ -90,6 +90,15 @@ protected:
         return !closed_ && ledger_.has_room() && (!P::retries || retry_.allows(ledger_.connecting(), now));
     }
 
+    /// Whether a place under the total is on its way that nobody counts on: it stands in line for that, for one more.
+    bool is_promised(time_point now) noexcept {
+        auto& t = tenancy_;
+        if (queue_.waiting() > 0 || this->is_owed() || !may_open_but_for_total(now)) return false;
+        t.starving = ledger_.live() == 0;
+        t.stands = t.quota->stand_for_promised(t.self, t.starving);
+        return t.stands;
+    }
+
     /// How long until the first of what is idle expires.
     std::chrono::steady_clock::duration until_expiry(time_point now) const noexcept {
         return this->clock_.until_expiry(coldest(), this->clock_.read(now));

@@ -41,10 +41,16 @@ public:
     bool stand(Tenant& tenant, bool starving) noexcept {
         std::lock_guard const lock{mutex_};
         if (take_one(tenant)) return true;
-        leave(tenant);
-        tenant.starving = starving;
-        if (!closed_) (starving ? starving_ : others_).push_back(tenant);
+        enter(tenant, starving);
         return false;
+    }
+
+    /// Only if a place is on its way that nobody in line counts on: true when it stands in line for that.
+    bool stand_for_promised(Tenant& tenant, bool starving) noexcept {
+        std::lock_guard const lock{mutex_};
+        if (closed_ || taken_ < total_ || lacks(hungry(), true)) return false;
+        enter(tenant, starving);
+        return true;
     }
 
     /// It has no use for one more: it stands in no line, and gives back what was granted to it, and what it has `in_hand`.
@@ -191,6 +197,12 @@ private:
             first.granted = true;
             ++taken_;
         }
+    }
+
+    void enter(Tenant& tenant, bool starving) noexcept {
+        leave(tenant);
+        tenant.starving = starving;
+        if (!closed_) (starving ? starving_ : others_).push_back(tenant);
     }
 
     void leave(Tenant& tenant) noexcept {
