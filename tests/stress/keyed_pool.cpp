@@ -1,6 +1,6 @@
 // Many threads, many keys, a small total, in both manners of asking; keys are evicted, the pool is cleared, resized and
-// at last closed in the middle of it. Never more are open than the total, everything is closed once, everybody gets an
-// answer, and nothing is left.
+// at last closed in the middle of it; some closes take longer than is waited for, and in every other round nobody may
+// wait. Never more are open than the total, everything is closed once, everybody gets an answer, and nothing is left.
 
 #include "support/stress.hpp"
 
@@ -9,6 +9,7 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/system/system_error.hpp>
 #include <memory>
+#include <optional>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -22,6 +23,7 @@ using weir::stress::check;
 
 constexpr std::size_t total = 5;
 constexpr std::uint64_t keys = 24;
+constexpr auto timeout = 2ms;
 
 struct Book {
     std::atomic<std::size_t> open{0};
@@ -46,6 +48,7 @@ public:
         check(!std::exchange(closed_, true), "closed once");
         ++book_->closed;
     }
+    std::uint64_t key() const { return key_; }
     bool use(std::uint64_t key) { return ++uses_ > 0 && key == key_; }
 
 private:
@@ -71,13 +74,16 @@ struct Connector {
         return Conn{*book, key};
     }
     bool recycle(Conn&) { return true; }
-    void close(Conn& conn) { conn.close(); }
+    void close(Conn& conn) {
+        if (conn.key() % 6 == 0) std::this_thread::sleep_for(3 * timeout / 2);
+        conn.close();
+    }
 };
 
 using Pool = weir::KeyedPool<std::uint64_t, Conn>;
 
 bool is_expected(boost::system::error_code ec) {
-    return ec == Errc::closed || ec == Errc::timed_out || ec == Errc::exhausted ||
+    return ec == Errc::closed || ec == Errc::timed_out || ec == Errc::exhausted || ec == Errc::too_many_waiters ||
            ec == boost::asio::error::connection_refused;
 }
 
@@ -130,7 +136,11 @@ void round(std::uint64_t seed, std::chrono::milliseconds length) {
     std::vector<std::thread> all;
     {
         std::atomic<int> running{6};
-        Pool pool{io.get_executor(), Connector{&book}, {.per_key = {.size = {.high = 3}}, .total = total}};
+        weir::Watermark const size{.high = 3,
+                                   .max_waiters = seed % 2 == 0 ? std::optional<std::size_t>{0} : std::nullopt};
+        Pool pool{io.get_executor(),
+                  Connector{&book},
+                  {.per_key = {.size = size, .connect = {.timeout = timeout}}, .total = total}};
         for (int i = 0; i != 2; ++i) all.emplace_back([&] { io.run(); });
         for (std::uint64_t i = 0; i != 6; ++i) {
             auto chain = std::make_shared<Chain>(Chain{pool, weir::stress::Random{seed + i}, running});
