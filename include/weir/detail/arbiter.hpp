@@ -99,11 +99,12 @@ public:
         return false;
     }
 
-    /// Answers an acquirer who has found nothing idle. Throws `std::bad_alloc`, and then has done nothing.
+    /// Answers an acquirer who has found nothing idle. Throws `std::bad_alloc`, and then has done nothing. Who is in line
+    /// may be served and gone, and the core with him, once the mutex is free: the orders keep it where they need it.
     Answer ask(Waiter& waiter, Manner manner, Told told, Orders& orders) {
         auto const asked = std::exchange(waiter.asked, {});
         auto const now = asked == time_point{} ? std::chrono::steady_clock::now() : asked;
-        Lock const lock{*this, orders};
+        Lock const lock{*this, orders, Base::Held::node};
         auto& ledger = this->ledger_;
         auto& queue = this->queue_;
         waiter.summoned = false;  // he may come again, from having been told

@@ -91,8 +91,10 @@ public:
     using Allocator = asio::associated_allocator_t<Handler, asio::recycling_allocator<void>>;
 
     /// Makes one and has `enter(core, waiter, payload)` put it in line; when that says no, it has its outcome and completes.
+    /// Once it is in line its handler may run, and be the last that knew of the core, while `enter` is still in there:
+    /// who touches it then keeps it.
     template <class Enter>
-    static void start(std::shared_ptr<Core> core, Handler handler, std::chrono::steady_clock::duration wait,
+    static void start(std::shared_ptr<Core> const& core, Handler handler, std::chrono::steady_clock::duration wait,
                       Payload payload, Enter enter) {
         auto const asked = std::chrono::steady_clock::now();
         auto const executor = executor_for(handler, *core);
@@ -115,7 +117,6 @@ public:
         node->asked = asked;
         node->hold_pool_executor();
         if (cancellation.is_connected()) node->canceller_ = &cancellation.template emplace<Canceller>(memory);
-        // Once it is in line its handler may run, and be the last that knew of the pool, while we are still in there.
         if (enter(*core, *node, node->payload_))
             static_cast<void>(node.release());  // the line's, and perhaps gone already
         else
@@ -196,9 +197,10 @@ private:
         return asio::get_associated_allocator(handler, asio::recycling_allocator<void>{});
     }
 
-    AsyncWaiter(std::shared_ptr<Core> core, Handler handler, Executor const& executor, time_point by, Payload payload)
+    AsyncWaiter(std::shared_ptr<Core> const& core, Handler handler, Executor const& executor, time_point by,
+                Payload payload)
         : Waiter{Kind::handler, by},
-          core_{std::move(core)},
+          core_{core},
           handler_{std::move(handler)},
           work_{executor},
           payload_{std::move(payload)} {}

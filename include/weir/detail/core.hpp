@@ -103,8 +103,8 @@ public:
         return {};
     }
 
-    /// Joins the line as a handler: true, and the waiter belongs to the line and may be gone already. Or has its
-    /// outcome at once: false.
+    /// Joins the line as a handler: true, and the waiter belongs to the line and may be gone already, and the core with
+    /// it. Or has its outcome at once: false.
     bool join(Waiter& waiter, Wish wish) {
         waiter.wish = wish;
         if constexpr (P::is_observed) waiter.since = std::chrono::steady_clock::now();

@@ -27,7 +27,7 @@ public:
     /// the orders do.
     Fate come_back(SlotBase& slot, Told told, Orders& orders) noexcept {
         auto const now = std::chrono::steady_clock::now();
-        Lock const lock{*this, orders, Base::Held::slot};
+        Lock const lock{*this, orders, Base::Held::node};
         return this->settle_slot(slot, From::lease, told, now, orders);
     }
 

@@ -21,9 +21,9 @@ protected:
     using typename Base::Options;
     using typename Base::time_point;
 
-    /// What keeps the core alive for who takes a step. One who had only the slot, which finds another owner, has nothing
-    /// left as soon as the mutex is free, but for what the orders keep.
-    enum class Held { core, slot };
+    /// What keeps the core alive for who takes a step. One who had only the slot or the waiter, which finds another owner,
+    /// has nothing left as soon as the mutex is free, but for what the orders keep.
+    enum class Held { core, node };
 
     /// Holds the mutex for one step, and leaves the invariants behind.
     class Lock {
@@ -33,7 +33,7 @@ protected:
         }
         ~Lock() {
             steps_.finish(orders_);
-            if (held_ == Held::slot && !orders_.only_deliver()) orders_.keep = steps_.self_.lock();
+            if (held_ == Held::node && !orders_.only_deliver()) orders_.keep = steps_.self_.lock();
             steps_.mutex_.unlock();
         }
         Lock(Lock const&) = delete;
