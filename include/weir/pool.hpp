@@ -318,7 +318,7 @@ private:
         template <class Handler, class S>
         void operator()(Handler&& handler, std::shared_ptr<Core> const& core, S const& setting) const {
             using Plain = std::decay_t<Handler>;
-            if (auto* const slot = core->take(wish(setting), detail::Where::on_worker))
+            if (auto* const slot = core->take_unless_in_vain(wish(setting), detail::Where::on_worker))
                 return detail::complete_now(*core, Plain{std::forward<Handler>(handler)}, boost::system::error_code{},
                                             detail::LeaseMaker::make(*slot));
             detail::AsyncWaiter<Core, Plain, detail::LeaseResult<Core>, S>::start(

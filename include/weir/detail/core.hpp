@@ -55,6 +55,11 @@ public:
         return slot ? accept(slot, wish, stale) : nullptr;
     }
 
+    /// The same for who may join the line at once.
+    Slot<Conn>* take_unless_in_vain(Wish wish, Where stale) noexcept {
+        return this->arbiter_.is_worth_a_look() ? take(wish, stale) : nullptr;
+    }
+
     /// The same in two steps. What was popped keeps the core, also for who does not.
     SlotBase* pop(Wish wish) noexcept { return this->arbiter_.pop(wish); }
     Slot<Conn>* accept(SlotBase* slot, Wish wish, Where stale) noexcept {

@@ -68,7 +68,7 @@ protected:
     bool has_to_age() const noexcept {
         if constexpr (P::shares)
             if (!store_.empty()) return true;  // what is in use comes back without the mutex
-        return store_.size() > 0 || (clock_.watches_leases() && ledger_.live() > 0);
+        return (this->may_be_idle() && store_.size() > 0) || (clock_.watches_leases() && ledger_.live() > 0);
     }
 
     /// Nothing is left, and no thread of the pool touches an executor any more.
