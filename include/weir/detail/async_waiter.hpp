@@ -208,12 +208,12 @@ private:
 
     // Connectors and hooks that are awaitable run there, for a waiter that may have nothing else to hope for.
     void hold_pool_executor() {
-        if (core_->executor().is_own()) return;
-        auto const& executor = core_->executor().get();
-        auto* const pools = context_of(executor);
+        auto const& executor = core_->executor();
+        if (executor.is_own()) return;
+        auto* const pools = executor.context();
         if (pools && pools == context) return;  // which the handler's own work keeps from running out of work
         if (pools) core_->watch(*pools);
-        pool_work_.emplace(executor);
+        pool_work_.emplace(executor.get());
     }
 
     void complete() {

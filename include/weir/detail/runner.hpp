@@ -35,8 +35,8 @@ public:
     }
 
     /// Has the pool told when that context shuts down.
-    virtual void watch(boost::asio::execution_context& context) {
-        if (!means_->contexts.knows(context)) means_->contexts.add(context, this->shared_from_this());
+    void watch(boost::asio::execution_context& context) {
+        if (!means_->contexts.knows(context)) begin_to_watch(context);
     }
 
     /// What `Inside` knows the pool by.
@@ -76,6 +76,10 @@ protected:
         alarm_.user = this->weak_from_this();
     }
 
+    virtual void begin_to_watch(boost::asio::execution_context& context) {
+        means_->contexts.add(context, this->shared_from_this());
+    }
+
     virtual void carry_out(Orders& orders, Where where) noexcept = 0;
 
     // ---- On the executor -------------------------------------------------------------------------------------------
@@ -89,8 +93,8 @@ protected:
             if (means_->executor_gone || Inside::of(&means_->executor_gone))
                 throw boost::system::system_error{boost::asio::error::operation_aborted};
             auto const self = this->shared_from_this();
-            if (!means_->executor.is_own())
-                if (auto* const context = context_of(means_->executor.get())) watch(*context);
+            if (auto* const context = means_->executor.context(); context && !means_->executor.is_own())
+                watch(*context);
             // Every resource is closed: a thread that is held up in here for as long as a close may take spares it nothing.
             auto const begins = kind == Operation::closing ? Begins::always : Begins::unless_cancelled;
             auto const task = std::make_shared<RunningTask>(means_->executor.get(), begins);
@@ -148,7 +152,7 @@ protected:
 
     void context_gone(boost::asio::execution_context& context) noexcept override {
         means_->contexts.forget(context);
-        if (&context == context_of(means_->executor.get())) means_->executor_gone = true;
+        if (&context == means_->executor.context()) means_->executor_gone = true;
         let_go(context);
     }
 
