@@ -66,7 +66,8 @@ struct Waiter {
     boost::asio::execution_context const* context = nullptr;  // where its handler runs
     Waiter* next = nullptr;                                   // in a chain of those to deliver to
     boost::intrusive::list_member_hook<> in_line{};
-    boost::intrusive::set_member_hook<> by_deadline{};
+    boost::intrusive::list_member_hook<> in_turn{};     // by its deadline, in one of these two,
+    boost::intrusive::set_member_hook<> by_deadline{};  // if it has one: see `Deadlines`
 
     /// One in line, or for whom a resource is being prepared.
     bool wants_resource() const noexcept {
