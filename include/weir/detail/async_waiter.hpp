@@ -81,6 +81,10 @@ void complete_now(Core const& core, Handler handler, Args... args) {
 /// It has exactly one owner at each moment: the line, or the `Visit` that was posted to the handler's executor. A
 /// cancellation reaches it through a link that both ends cut when they die, so that either may die first.
 ///
+/// The core lives as long as it does, and it need not count for that. As long as an acquire is in line there is the pool,
+/// whose end begins with a close that takes all out; who waits for the end of that close waits for what keeps the core. Who
+/// is told has a slot, which keeps it, or a reference of his own, which he gets in the step that takes him out.
+///
 /// `Result::of(core, waiter)` is the tuple that the handler is called with. The payload is what the operation needs
 /// until its end.
 template <class Core, class Handler, class Result, class Payload>
@@ -107,7 +111,7 @@ public:
         AsyncWaiter* const memory = NodeTraits::allocate(allocator, 1);
         try {
             ::new (static_cast<void*>(memory))
-                AsyncWaiter{core, std::move(handler), executor, after(asked, wait), std::move(payload)};
+                AsyncWaiter{*core, std::move(handler), executor, after(asked, wait), std::move(payload)};
         } catch (...) {
             NodeTraits::deallocate(allocator, memory, 1);
             throw;
@@ -124,7 +128,10 @@ public:
     }
 
     /// To another core of the same pool, before it stands in line.
-    void move_to(std::shared_ptr<Core> core) noexcept { core_ = std::move(core); }
+    void move_to(std::shared_ptr<Core> core) noexcept {
+        core_ = core.get();
+        keep = std::move(core);
+    }
 
     void deliver() noexcept override {
         // One that was only summoned to try stays in line, where it may have to connect yet.
@@ -162,8 +169,9 @@ private:
 
         void operator()(asio::cancellation_type type) const noexcept {
             if (!node || (type & asio::cancellation_type::all) == asio::cancellation_type::none) return;
-            auto const core = node->core_;  // which may outlive the node by this call
-            core->cancel(*node);
+            Core& core = *node->core_;
+            auto const kept = core.shared_from_this();  // it may outlive the node by this call
+            core.cancel(*node);
         }
 
         AsyncWaiter* node;
@@ -197,10 +205,9 @@ private:
         return asio::get_associated_allocator(handler, asio::recycling_allocator<void>{});
     }
 
-    AsyncWaiter(std::shared_ptr<Core> const& core, Handler handler, Executor const& executor, time_point by,
-                Payload payload)
+    AsyncWaiter(Core& core, Handler handler, Executor const& executor, time_point by, Payload payload)
         : Waiter{Kind::handler, by},
-          core_{core},
+          core_{&core},
           handler_{std::move(handler)},
           work_{executor},
           payload_{std::move(payload)} {}
@@ -225,10 +232,11 @@ private:
 
     // It has never been in line.
     void end_at_once() {
-        auto const core = core_;
+        Core const& core = *core_;
+        auto const kept = std::move(keep);
         auto const work = work_;  // until it is posted: a context that is out of work stops
         auto [handler, result] = take_out();
-        std::apply([&core, &to = handler](auto&&... args) { complete_now(*core, std::move(to), std::move(args)...); },
+        std::apply([&core, &to = handler](auto&&... args) { complete_now(core, std::move(to), std::move(args)...); },
                    std::move(result));
     }
 
@@ -254,12 +262,12 @@ private:
 
     void destroy(NodeAllocator allocator) noexcept {
         if (canceller_) canceller_->node = nullptr;
-        auto const core = std::move(core_);  // after the node, which may be its last
+        auto const kept = std::move(keep);  // after the node, which may be its last
         this->~AsyncWaiter();
         NodeTraits::deallocate(allocator, this, 1);
     }
 
-    std::shared_ptr<Core> core_;
+    Core* core_;
     Handler handler_;
     asio::executor_work_guard<Executor> work_;
     std::optional<asio::executor_work_guard<typename Core::Executor>> pool_work_{};

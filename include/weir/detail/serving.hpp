@@ -139,7 +139,8 @@ protected:
         if (waiter.waited && now > waiter.since) ledger_.counts.wait_time += now - waiter.since;
     }
 
-    static void summon(Waiter& waiter, Orders& orders) noexcept {
+    void summon(Waiter& waiter, Orders& orders) noexcept {
+        if (waiter.kind == Waiter::Kind::handler && !waiter.granted) waiter.keep = this->self_.lock();
         if (!std::exchange(waiter.summoned, true)) orders.deliver.push(waiter);
     }
 
