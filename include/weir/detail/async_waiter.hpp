@@ -19,6 +19,7 @@
 #include <weir/detail/deadline.hpp>
 #include <weir/detail/inside.hpp>
 #include <weir/detail/placed_allocator.hpp>
+#include <weir/detail/recent_time.hpp>
 #include <weir/detail/waiter.hpp>
 #include <weir/lease.hpp>
 #if BOOST_ASIO_VERSION >= 102700
@@ -100,7 +101,7 @@ public:
     template <class Enter>
     static void start(std::shared_ptr<Core> const& core, Handler handler, std::chrono::steady_clock::duration wait,
                       Payload payload, Enter enter) {
-        auto const asked = std::chrono::steady_clock::now();
+        auto const asked = recent_time();
         auto const executor = executor_for(handler, *core);
         auto cancellation = asio::get_associated_cancellation_slot(handler);
         NodeAllocator allocator{allocator_of(handler)};
