@@ -273,7 +273,8 @@ private:
     asio::executor_work_guard<Executor> work_;
     std::optional<asio::executor_work_guard<typename Core::Executor>> pool_work_{};
     Canceller* canceller_ = nullptr;
-    [[no_unique_address]] std::conditional_t<Visit::is_placed, PlacedMemory, NoMemory> visit_space_{};
+    // Without braces, which would have all of the memory set to zero first.
+    [[no_unique_address]] std::conditional_t<Visit::is_placed, PlacedMemory, NoMemory> visit_space_;
     [[no_unique_address]] Payload payload_;
 };
 
