@@ -18,7 +18,7 @@ set(layers
     "state:      detail/steps.hpp detail/serving.hpp detail/opening.hpp detail/state.hpp"
     "services:   detail/supply.hpp detail/wait_queue.hpp detail/orders.hpp detail/ledger.hpp detail/policy_set.hpp detail/report.hpp"
     "services:   detail/tenancy.hpp detail/quota.hpp detail/cold_list.hpp detail/keyed_set.hpp detail/key_connector.hpp detail/means.hpp"
-    "services:   detail/pool_executor.hpp detail/context_watch.hpp detail/lifetime_source.hpp"
+    "services:   detail/pool_executor.hpp detail/spare_work.hpp detail/context_watch.hpp detail/lifetime_source.hpp"
     "stores:     detail/store.hpp detail/store_group.hpp detail/bucket_store.hpp detail/per_cpu_store.hpp detail/share_store.hpp detail/fronted_store.hpp detail/tagged_stack.hpp detail/treiber_stack.hpp detail/locked_store.hpp detail/cpu.hpp detail/arena.hpp"
     "stores:     detail/depot.hpp detail/thread_slot.hpp detail/thread_slots.hpp"
     "stores:     detail/age_clock.hpp detail/retry.hpp detail/random.hpp"

@@ -20,6 +20,7 @@
 #include <weir/detail/inside.hpp>
 #include <weir/detail/placed_allocator.hpp>
 #include <weir/detail/recent_time.hpp>
+#include <weir/detail/spare_work.hpp>
 #include <weir/detail/waiter.hpp>
 #include <weir/lease.hpp>
 #if BOOST_ASIO_VERSION >= 102700
@@ -210,7 +211,7 @@ private:
         : Waiter{Kind::handler, by},
           core_{&core},
           handler_{std::move(handler)},
-          work_{executor},
+          work_{SpareWork<Executor>::take(executor)},
           payload_{std::move(payload)} {}
     ~AsyncWaiter() = default;
 
@@ -226,6 +227,7 @@ private:
 
     void complete() {
         void const* const core = core_->identity();
+        SpareWork<Executor> const spare{std::move(work_)};
         auto [handler, result] = take_out();
         Inside const inside{core};
         std::apply(std::move(handler), std::move(result));
