@@ -34,6 +34,7 @@ public:
 
     /// They are the pool's, which outlives any key.
     Lifetime lifetime() { return house_ ? house_->lifetime() : Base::lifetime(); }
+
     using Base::let_go;
 
     /// Holds back the end of the head for one of the others; false when it has come.
