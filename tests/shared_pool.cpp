@@ -16,7 +16,9 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <sstream>
 #include <stdexcept>
+#include <stop_token>
 #include <string>
 #include <thread>
 #include <utility>
@@ -162,6 +164,7 @@ TEST_F(SharedPools, Rule6AConnectThatOutlivesItsTimeFailsAllWhoWaitedForIt) {
     EXPECT_EQ(pool.try_acquire().error(), Errc::exhausted);  // has one opened by a thread of the pool's
     for (int i = 0; i != 4; ++i) many.push_back(acquire_elsewhere(pool));
     for (auto& one : many) EXPECT_EQ(one.get().error(), Errc::timed_out);
+    EXPECT_EQ(pool.stats().timed_out, 0u) << "that was the connect, and not their own time";
     connector.gate(Hook::connect, Gate::ok);
     EXPECT_TRUE(eventually([&] { return pool.stats().open == 0; }));
     EXPECT_TRUE(pool.try_acquire_for(generous));
@@ -346,6 +349,14 @@ struct Peers {
     }
 };
 
+/// Whether something of an older generation is to come back, for which everybody goes the slow way.
+template <class Pool>
+bool looks_out_for_outdated(Pool const& pool) {
+    std::ostringstream report;
+    pool.dump(report);
+    return report.str().find("older generation") != std::string::npos;
+}
+
 using Numbers = std::vector<int>;
 using PeerPool = SharedPool<int, Multiplex>;
 
@@ -414,6 +425,16 @@ TEST(SharedPoolStreams, OneThatIsPausedAsItConnectsIsOpenedForWhoeverHasNothingT
     EXPECT_EQ(pool.stats().open, 2u);
 }
 
+TEST(SharedPoolStreams, OneThatIsPausedAsItConnectsForAHandlerIsNotHisEither) {
+    Peers peers;
+    SharedPool<int, KeepIdle> pool{peers, {.size = {.connections = 2}}};
+    auto const first = pool.acquire();
+    peers.state->limit_at_once = 0;
+    auto const other = pool.async_acquire_for(generous, boost::asio::use_future).get();
+    EXPECT_EQ(*other, 1);
+    EXPECT_EQ(pool.stats().open, 2u);
+}
+
 TEST(SharedPoolStreams, OneThatDrainsAsItConnectsIsForOneAlone) {
     Peers peers;
     peers.state->drain_at_once = true;
@@ -427,6 +448,7 @@ TEST(SharedPoolStreams, OneThatDrainsAsItConnectsIsForOneAlone) {
     EXPECT_EQ(peers.closed(), Numbers{1});
     EXPECT_EQ(pool.stats().closed_stale, 1u);
     EXPECT_EQ(*pool.acquire(), 2) << "the way of the others is open again";
+    EXPECT_FALSE(looks_out_for_outdated(pool));
 }
 
 TEST(SharedPoolStreams, OneThatDrainsAsItConnectsForNobodyGoes) {
@@ -561,6 +583,18 @@ TEST(SharedPoolStreams, OneThatDrainsAsItIsTakenIsLentToNobodyElseAndClosedWithI
     one.release();
     EXPECT_EQ(peers.closed(), Numbers{1});
     EXPECT_EQ(pool.stats().open, 1u);
+}
+
+TEST(SharedPoolStreams, MeanNothingOnceTheConnectHasFailed) {
+    Streams failed;
+    auto const connect = [&](ConnectContext const& context) -> int {
+        failed = context.streams;
+        throw std::runtime_error{"refused"};
+    };
+    SharedPool<int> pool{connect};
+    EXPECT_THROW((void)pool.acquire(), std::runtime_error);
+    failed.drain();
+    EXPECT_FALSE(looks_out_for_outdated(pool));
 }
 
 TEST(SharedPoolStreams, OutliveTheirPoolAndMeanNothingInOthers) {
@@ -755,6 +789,21 @@ TEST_F(SharedPools, Rule38CloseEndsWithTheLastShare) {
     leases.pop_back();
     EXPECT_TRUE(closing.get());
     EXPECT_EQ(pool.stats().closed_drained, 1u);
+}
+
+TEST_F(SharedPools, Rule38WhoWaitsForAConnectThatFailsAsThePoolClosesIsToldOfTheClose) {
+    connector.gate(Hook::connect, Gate::never);
+    Pool pool{connector};
+    auto opening = acquire_elsewhere(pool);
+    ASSERT_TRUE(connector.await_blocked(Hook::connect, 1));
+    auto waiter = wait_in_line(pool);
+    std::stop_callback const fail_now{pool.lifetime().stop_token(), [&] {
+                                          connector.gate(Hook::connect, Gate::error);
+                                          EXPECT_TRUE(eventually([&] { return pool.stats().connect_failed == 1; }));
+                                      }};
+    EXPECT_TRUE(pool.close(generous));
+    EXPECT_EQ(opening.get().error(), Errc::closed);
+    EXPECT_EQ(waiter.get().error(), Errc::closed);
 }
 
 TEST_F(SharedPools, AShareCannotBeDetached) {
