@@ -12,6 +12,8 @@
 #include <boost/asio/error.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/use_future.hpp>
 #include <cstddef>
@@ -267,6 +269,30 @@ TEST_F(KeyedAsync, TakesAwaitableConnectorsAndHooks) {
 }
 
 // rule 25
+/// Opens at once, and closes when it is told to stop.
+struct Lingering {
+    asio::awaitable<int> connect(std::string const&) { co_return 0; }
+    asio::awaitable<void> close(int) {
+        asio::steady_timer timer{co_await asio::this_coro::executor, asio::steady_timer::time_point::max()};
+        co_await timer.async_wait(asio::use_awaitable);
+    }
+};
+
+TEST_F(KeyedAsync, ACloseThatMakesRoomIsToldToStopWhenItsTimeIsUp) {
+    KeyedPool<std::string, int> pool{
+        io.get_executor(), Lingering{}, {.per_key = {.connect = {.timeout = 20ms}}, .total = 1}};
+    std::vector<std::string> served;
+    auto const serve = [&](std::string const& key) {
+        pool.async_acquire_for(key, 20s, [&served, key](error_code ec, Lease<int> lease) {
+            served.push_back(lease ? key : ec.message());
+        });
+        return run_until(io, [&, before = served.size()] { return served.size() > before; });
+    };
+    for (auto const* key : {"a", "b", "c"}) ASSERT_TRUE(serve(key));
+    EXPECT_EQ(served, (std::vector<std::string>{"a", "b", "c"}));
+    EXPECT_EQ(pool.stats().closed_excess, 2u);
+}
+
 TEST_F(KeyedAsync, Rule25APlaceThatGoesFromKeyToKeyDoesNotRecurse) {
     HostPool<> pool{io.get_executor(), hosts, {.per_key = {}, .total = 1}};
     constexpr int keys = 3'000;

@@ -498,6 +498,19 @@ TEST(SharedPoolStreams, ALowerLimitHoldsAlsoForThoseWhoWait) {
     EXPECT_TRUE(waiter.get());
 }
 
+TEST(SharedPoolStreams, Rule38APoolOfWhichAllArePausedEnds) {
+    Peers peers;
+    SharedPool<int, KeepIdle> pool{peers, {.size = {.connections = 2}}};
+    auto used = pool.acquire();
+    auto const idle = pool.acquire();
+    for (int const number : {1, 2}) peers.streams(number).limit(0);
+    auto waiter = wait_in_line(pool);
+    used.release();
+    EXPECT_FALSE(pool.close(0ms));
+    EXPECT_EQ(waiter.get().error(), Errc::closed);
+    EXPECT_EQ(peers.closed(), Numbers{1});
+}
+
 TEST(SharedPoolStreams, Rule11OneThatIsPausedKeepsNobodyFromOpeningAnother) {
     Peers peers;
     SharedPool<int, KeepIdle> pool{peers, {.size = {.connections = 2, .streams = 1}}};
