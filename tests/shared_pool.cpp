@@ -435,6 +435,16 @@ TEST(SharedPoolStreams, OneThatIsPausedAsItConnectsForAHandlerIsNotHisEither) {
     EXPECT_EQ(pool.stats().open, 2u);
 }
 
+TEST(SharedPoolStreams, Rule11OneThatIsPausedAsItConnectsKeepsItsHandlerFromNoOther) {
+    auto const connect = [calls = std::make_shared<std::atomic<int>>(0)](ConnectContext const& context) {
+        int const number = ++*calls;
+        if (number == 1) context.streams.limit(0);
+        return number;
+    };
+    SharedPool<int, KeepIdle> pool{connect, {.size = {.connections = 2}}};
+    EXPECT_EQ(*pool.async_acquire_for(generous, boost::asio::use_future).get(), 2);
+}
+
 TEST(SharedPoolStreams, OneThatDrainsAsItConnectsIsForOneAlone) {
     Peers peers;
     peers.state->drain_at_once = true;
