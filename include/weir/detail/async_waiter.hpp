@@ -254,6 +254,7 @@ private:
     }
 
     void end_unheard() noexcept {
+        cut_link();  // what is given back may be the last that kept the core, and the node may stay a little longer
         core_->cancel(*this);  // if it is in line still, summoned to try
         Failure none;
         if (granted) Lease<typename Core::value_type> const given_back = core_->outcome(*this, none);
@@ -263,8 +264,12 @@ private:
             abandon();
     }
 
+    void cut_link() noexcept {
+        if (canceller_) std::exchange(canceller_, nullptr)->node = nullptr;
+    }
+
     void destroy(NodeAllocator allocator) noexcept {
-        if (canceller_) canceller_->node = nullptr;
+        cut_link();
         auto const kept = std::move(keep);  // after the node, which may be its last
         this->~AsyncWaiter();
         NodeTraits::deallocate(allocator, this, 1);
