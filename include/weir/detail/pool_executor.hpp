@@ -38,6 +38,9 @@ public:
 
     bool is_own() const noexcept { return loop_ != nullptr; }
 
+    /// The loop of the pool's own, if there is one, for who posts to it: the pool may end there before he is back.
+    std::shared_ptr<void> loop() const noexcept { return loop_; }
+
     /// Where it runs, or nullptr where it does not say. Kept, as whoever joins the line as a handler asks.
     boost::asio::execution_context* context() const noexcept { return context_; }
 
