@@ -219,11 +219,10 @@ private:
 
     // Connectors and hooks that are awaitable run there, for a waiter that may have nothing else to hope for.
     void hold_pool_executor() {
+        if (!core_->may_use_executor()) return;
         auto const& executor = core_->executor();
-        if (executor.is_own()) return;
         auto* const pools = executor.context();
         if (pools && pools == context) return;  // which the handler's own work keeps from running out of work
-        if (pools) core_->watch(*pools);
         pool_work_.emplace(executor.get());
     }
 
