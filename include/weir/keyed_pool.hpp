@@ -43,9 +43,9 @@ namespace weir {
 /// though somebody waits for it there; so every key can always open one. A task that holds leases of several keys at
 /// once may wait for others that do the same: then `total` must be more than all of them together hold.
 ///
-/// `Key` is copyable, and has `==` and `std::hash`, which must not call the pool and not throw. Policies as in `Pool`;
-/// where they name no store it is `TaggedStack`, which is small, and where they name no clock the steady one is read
-/// at every return. With another clock "longest ago" is as exact as that.
+/// `Key` is copyable, and has `==` and `std::hash`; none of these may call the pool, and the last two must not throw.
+/// Policies as in `Pool`; where they name no store it is `TaggedStack`, which is small, and where they name no clock the
+/// steady one is asked at every return. With another clock "longest ago" is as exact as that.
 ///
 /// What is said at `Pool` holds here, and what is not said here is as there.
 template <class Key, class Conn, class... Policies>
