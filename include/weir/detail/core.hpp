@@ -316,7 +316,7 @@ private:
                 this->carry_out(orders, where);
                 throw;
             }
-            this->carry_out(orders, where);
+            if (!orders.empty()) this->carry_out(orders, where);
             if (answer == Answer::would_wait) {
                 if (!vigil || !linger(waiter.deadline, *std::exchange(vigil, nullptr))) {
                     if constexpr (P::Trace::is_traced) this->call(this->means_->options.trace.before_enqueue);

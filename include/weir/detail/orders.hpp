@@ -44,6 +44,9 @@ struct Orders {
                alarm == std::chrono::steady_clock::time_point::max() && !sweep && !ends && !concerns_others();
     }
 
+    /// Nothing at all. Then the core may be gone.
+    bool empty() const noexcept { return deliver.empty() && only_deliver(); }
+
     void push_cancel(std::shared_ptr<Task> const& task) noexcept {
         if (!task || std::exchange(task->asked_to_stop, true)) return;
         task->next = std::move(cancel);
