@@ -14,7 +14,6 @@
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
-#include <atomic>
 #include <memory>
 #include <optional>
 #include <thread>
@@ -135,32 +134,6 @@ TEST(Contexts, Rule43AWaiterElsewhereSurvivesThePoolsContext) {
     EXPECT_TRUE(ledger.all_closed_once());
 }
 
-// rule 43: nor is who asks after it, whether or not anything of the pool ever ran there.
-TEST(Contexts, Rule43WhoAsksElsewhereAfterThePoolsContextHasDied) {
-    for (bool const asks_before : {false, true}) {
-        Ledger ledger;
-        Got first;
-        Got second;
-        asio::io_context other;
-        auto io = std::make_optional<asio::io_context>();
-        weir::Pool<Conn> pool{io->get_executor(), PlainOpener{ledger}, {.size = one}};
-        Lease held = pool.acquire();
-        if (asks_before) pool.async_acquire(asio::bind_executor(other, first.handler()));
-        io.reset();
-        pool.async_acquire(asio::bind_executor(other, second.handler()));
-        held.release();
-        if (asks_before) {
-            ASSERT_TRUE(run_until(other, [&] { return first.done(); }));
-            first.lease.release();
-        }
-        ASSERT_TRUE(run_until(other, [&] { return second.done(); }));
-        EXPECT_TRUE(second.succeeded());
-        second.lease.release();
-        EXPECT_TRUE(pool.close(patience));
-        EXPECT_TRUE(ledger.all_closed_once());
-    }
-}
-
 // ---- the pool first
 
 // Runs what is posted on a thread that has ended when it goes on here.
@@ -215,31 +188,6 @@ TEST(Contexts, Rule43ThePoolDiesUnderWaiters) {
     EXPECT_TRUE(wait_until([&] { return ledger.alive() == 0; }));
     EXPECT_TRUE(ledger.all_closed_once());
     EXPECT_EQ(poll(io), 0u);
-}
-
-struct CountsTimeouts : weir::Silent {
-    int* count = nullptr;
-    void timed_out() noexcept { ++*count; }
-};
-
-// rule 43: with nothing open that would keep what is behind the pool, who has been told keeps what he is to tell.
-TEST(Contexts, Rule43ThePoolDiesUnderAWaiterWhoseTimeIsUp) {
-    Ledger ledger;
-    asio::io_context io;
-    Got got;
-    int timeouts = 0;
-    {
-        weir::Pool<Conn, CountsTimeouts>::Options options{.size = one};
-        options.observer.count = &timeouts;
-        weir::Pool<Conn, CountsTimeouts> pool{io.get_executor(), PlainOpener{ledger}, options};
-        pool.resize(0);
-        pool.async_acquire_for(1ms, got.handler());
-        ASSERT_TRUE(wait_until([&] { return pool.stats().timed_out == 1; }));
-        EXPECT_TRUE(pool.close());  // who told him is done with it
-    }
-    EXPECT_TRUE(run_dry(io));
-    EXPECT_TRUE(got.failed_with(Errc::timed_out));
-    EXPECT_EQ(timeouts, 1);
 }
 
 // rule 43: and when the context never runs again, the failed handlers are destroyed uncalled.
@@ -368,27 +316,6 @@ TEST(Contexts, Rule43ThePoolDiesWithinItsOwnHandler) {
     EXPECT_TRUE(waiter.failed_with(Errc::closed));
     EXPECT_TRUE(wait_until([&] { return ledger.alive() == 0; }));
     EXPECT_TRUE(ledger.all_closed_once());
-}
-
-// rule 43: with a loop of its own, which ends with it, and maybe before who has posted the handler is back. What is torn
-// down under him is the loop's event: ThreadSanitizer sees it.
-TEST(Contexts, Rule43ThePoolAndItsOwnLoopDieWithinAHandler) {
-    for (int i = 0; i != 20; ++i) {
-        Ledger ledger;
-        auto pool = std::make_unique<weir::Pool<Conn>>(PlainOpener{ledger}, weir::Pool<Conn>::Options{.size = one});
-        auto& called = *pool;
-        std::atomic<bool> done{false};
-        Lease held = called.acquire();
-        bool const is_idle = i % 2 == 0;
-        if (is_idle) held.release();
-        called.async_acquire([&done, pool = std::move(pool)](error_code ec, Lease lease) mutable {
-            pool.reset();
-            done = !ec && lease;
-        });
-        held.release();
-        EXPECT_TRUE(wait_until([&] { return done && ledger.alive() == 0; }));
-        EXPECT_TRUE(ledger.all_closed_once());
-    }
 }
 
 // rule 43: destroyed by the coroutine that waited for its close.

@@ -19,8 +19,6 @@
 #include <weir/detail/deadline.hpp>
 #include <weir/detail/inside.hpp>
 #include <weir/detail/placed_allocator.hpp>
-#include <weir/detail/recent_time.hpp>
-#include <weir/detail/spare_work.hpp>
 #include <weir/detail/waiter.hpp>
 #include <weir/lease.hpp>
 #if BOOST_ASIO_VERSION >= 102700
@@ -48,18 +46,18 @@ class Completion {
 public:
     using allocator_type = asio::associated_allocator_t<Handler>;
 
-    Completion(Inside::Name pool, Handler handler, Args... args)
-        : pool_{pool}, handler_{std::move(handler)}, args_{std::move(args)...} {}
+    Completion(void const* core, Handler handler, Args... args)
+        : core_{core}, handler_{std::move(handler)}, args_{std::move(args)...} {}
 
     allocator_type get_allocator() const noexcept { return asio::get_associated_allocator(handler_); }
 
     void operator()() {
-        Inside const inside{pool_};
+        Inside const inside{core_};
         std::apply([this](Args&... args) { std::move(handler_)(std::move(args)...); }, args_);
     }
 
 private:
-    Inside::Name pool_;
+    void const* core_;
     Handler handler_;
     std::tuple<Args...> args_;
 };
@@ -68,7 +66,6 @@ private:
 /// function, unless the handler has an immediate executor of its own that says otherwise.
 template <class Core, class Handler, class... Args>
 void complete_now(Core const& core, Handler handler, Args... args) {
-    auto const kept = core.executor().loop();
     auto const executor = executor_for(handler, core);
 #if BOOST_ASIO_VERSION >= 102700
     auto const immediate = asio::get_associated_immediate_executor(handler, executor);
@@ -84,10 +81,6 @@ void complete_now(Core const& core, Handler handler, Args... args) {
 /// It has exactly one owner at each moment: the line, or the `Visit` that was posted to the handler's executor. A
 /// cancellation reaches it through a link that both ends cut when they die, so that either may die first.
 ///
-/// The core lives as long as it does, and it need not count for that. As long as an acquire is in line there is the pool,
-/// whose end begins with a close that takes all out; who waits for the end of that close waits for what keeps the core. Who
-/// is told has a slot, which keeps it, or a reference of his own, which he gets in the step that takes him out.
-///
 /// `Result::of(core, waiter)` is the tuple that the handler is called with. The payload is what the operation needs
 /// until its end.
 template <class Core, class Handler, class Result, class Payload>
@@ -98,12 +91,10 @@ public:
     using Allocator = asio::associated_allocator_t<Handler, asio::recycling_allocator<void>>;
 
     /// Makes one and has `enter(core, waiter, payload)` put it in line; when that says no, it has its outcome and completes.
-    /// Once it is in line its handler may run, and be the last that knew of the core, while `enter` is still in there:
-    /// who touches it then keeps it.
     template <class Enter>
-    static void start(std::shared_ptr<Core> const& core, Handler handler, std::chrono::steady_clock::duration wait,
+    static void start(std::shared_ptr<Core> core, Handler handler, std::chrono::steady_clock::duration wait,
                       Payload payload, Enter enter) {
-        auto const asked = recent_time();
+        auto const asked = std::chrono::steady_clock::now();
         auto const executor = executor_for(handler, *core);
         auto cancellation = asio::get_associated_cancellation_slot(handler);
         NodeAllocator allocator{allocator_of(handler)};
@@ -114,7 +105,7 @@ public:
         AsyncWaiter* const memory = NodeTraits::allocate(allocator, 1);
         try {
             ::new (static_cast<void*>(memory))
-                AsyncWaiter{*core, std::move(handler), executor, after(asked, wait), std::move(payload)};
+                AsyncWaiter{core, std::move(handler), executor, after(asked, wait), std::move(payload)};
         } catch (...) {
             NodeTraits::deallocate(allocator, memory, 1);
             throw;
@@ -124,6 +115,7 @@ public:
         node->asked = asked;
         node->hold_pool_executor();
         if (cancellation.is_connected()) node->canceller_ = &cancellation.template emplace<Canceller>(memory);
+        // Once it is in line its handler may run, and be the last that knew of the pool, while we are still in there.
         if (enter(*core, *node, node->payload_))
             static_cast<void>(node.release());  // the line's, and perhaps gone already
         else
@@ -131,15 +123,11 @@ public:
     }
 
     /// To another core of the same pool, before it stands in line.
-    void move_to(std::shared_ptr<Core> core) noexcept {
-        core_ = core.get();
-        keep = std::move(core);
-    }
+    void move_to(std::shared_ptr<Core> core) noexcept { core_ = std::move(core); }
 
     void deliver() noexcept override {
         // One that was only summoned to try stays in line, where it may have to connect yet.
         if (!core_->has_patience()) pool_work_.reset();
-        auto const kept = core_->executor().loop();
         auto const executor = work_.get_executor();
         try {
             asio::post(executor, Visit{this});
@@ -173,9 +161,8 @@ private:
 
         void operator()(asio::cancellation_type type) const noexcept {
             if (!node || (type & asio::cancellation_type::all) == asio::cancellation_type::none) return;
-            Core& core = *node->core_;
-            auto const kept = core.shared_from_this();  // it may outlive the node by this call
-            core.cancel(*node);
+            auto const core = node->core_;  // which may outlive the node by this call
+            core->cancel(*node);
         }
 
         AsyncWaiter* node;
@@ -209,38 +196,37 @@ private:
         return asio::get_associated_allocator(handler, asio::recycling_allocator<void>{});
     }
 
-    AsyncWaiter(Core& core, Handler handler, Executor const& executor, time_point by, Payload payload)
+    AsyncWaiter(std::shared_ptr<Core> core, Handler handler, Executor const& executor, time_point by, Payload payload)
         : Waiter{Kind::handler, by},
-          core_{&core},
+          core_{std::move(core)},
           handler_{std::move(handler)},
-          work_{SpareWork<Executor>::take(executor)},
+          work_{executor},
           payload_{std::move(payload)} {}
     ~AsyncWaiter() = default;
 
     // Connectors and hooks that are awaitable run there, for a waiter that may have nothing else to hope for.
     void hold_pool_executor() {
-        if (!core_->may_use_executor()) return;
-        auto const& executor = core_->executor();
-        auto* const pools = executor.context();
+        if (core_->executor().is_own()) return;
+        auto const& executor = core_->executor().get();
+        auto* const pools = context_of(executor);
         if (pools && pools == context) return;  // which the handler's own work keeps from running out of work
-        pool_work_.emplace(executor.get());
+        if (pools) core_->watch(*pools);
+        pool_work_.emplace(executor);
     }
 
     void complete() {
-        Inside::Name const pool = core_->identity();
-        SpareWork<Executor> const spare{std::move(work_)};
+        void const* const core = core_->identity();
         auto [handler, result] = take_out();
-        Inside const inside{pool};
+        Inside const inside{core};
         std::apply(std::move(handler), std::move(result));
     }
 
     // It has never been in line.
     void end_at_once() {
-        Core const& core = *core_;
-        auto const kept = std::move(keep);
+        auto const core = core_;
         auto const work = work_;  // until it is posted: a context that is out of work stops
         auto [handler, result] = take_out();
-        std::apply([&core, &to = handler](auto&&... args) { complete_now(core, std::move(to), std::move(args)...); },
+        std::apply([&core, &to = handler](auto&&... args) { complete_now(*core, std::move(to), std::move(args)...); },
                    std::move(result));
     }
 
@@ -255,7 +241,6 @@ private:
     }
 
     void end_unheard() noexcept {
-        cut_link();  // what is given back may be the last that kept the core, and the node may stay a little longer
         core_->cancel(*this);  // if it is in line still, summoned to try
         Failure none;
         if (granted) Lease<typename Core::value_type> const given_back = core_->outcome(*this, none);
@@ -265,24 +250,19 @@ private:
             abandon();
     }
 
-    void cut_link() noexcept {
-        if (canceller_) std::exchange(canceller_, nullptr)->node = nullptr;
-    }
-
     void destroy(NodeAllocator allocator) noexcept {
-        cut_link();
-        auto const kept = std::move(keep);  // after the node, which may be its last
+        if (canceller_) canceller_->node = nullptr;
+        auto const core = std::move(core_);  // after the node, which may be its last
         this->~AsyncWaiter();
         NodeTraits::deallocate(allocator, this, 1);
     }
 
-    Core* core_;
+    std::shared_ptr<Core> core_;
     Handler handler_;
     asio::executor_work_guard<Executor> work_;
     std::optional<asio::executor_work_guard<typename Core::Executor>> pool_work_{};
     Canceller* canceller_ = nullptr;
-    // Without braces, which would have all of the memory set to zero first.
-    [[no_unique_address]] std::conditional_t<Visit::is_placed, PlacedMemory, NoMemory> visit_space_;
+    [[no_unique_address]] std::conditional_t<Visit::is_placed, PlacedMemory, NoMemory> visit_space_{};
     [[no_unique_address]] Payload payload_;
 };
 

@@ -35,15 +35,12 @@ public:
     }
 
     /// Has the pool told when that context shuts down.
-    void watch(boost::asio::execution_context& context) {
-        if (!means_->contexts.knows(context)) begin_to_watch(context);
+    virtual void watch(boost::asio::execution_context& context) {
+        if (!means_->contexts.knows(context)) means_->contexts.add(context, this->shared_from_this());
     }
 
-    /// Whether there is an executor of the user's to run on: its context has not shut down.
-    bool may_use_executor() const noexcept { return !means_->executor.is_own() && !means_->executor_gone; }
-
     /// What `Inside` knows the pool by.
-    Inside::Name identity() const noexcept { return means_->name; }
+    void const* identity() const noexcept { return means_.get(); }
 
     /// A round of maintenance.
     void sweep(Where where) noexcept {
@@ -68,7 +65,6 @@ protected:
 
     void begin() {
         introduce();
-        watch_executor();
         Orders orders;
         arbiter_.begin(orders);
         carry_out(orders, Where::on_worker);
@@ -78,15 +74,6 @@ protected:
     void introduce() {
         arbiter_.set_self(this->weak_from_this());
         alarm_.user = this->weak_from_this();
-    }
-
-    /// From the beginning: it may shut down before anything has run there, and handlers elsewhere go on waiting.
-    void watch_executor() {
-        if (auto* const context = means_->executor.context(); context && !means_->executor.is_own()) watch(*context);
-    }
-
-    virtual void begin_to_watch(boost::asio::execution_context& context) {
-        means_->contexts.add(context, this->shared_from_this());
     }
 
     virtual void carry_out(Orders& orders, Where where) noexcept = 0;
@@ -99,9 +86,11 @@ protected:
     void start_task(Resource& slot, Operation kind, Operate operate, Ended ended, Orders& orders) noexcept {
         bool handed_over = false;
         try {
-            if (means_->executor_gone || Inside::of(means_->dropping))
+            if (means_->executor_gone || Inside::of(&means_->executor_gone))
                 throw boost::system::system_error{boost::asio::error::operation_aborted};
             auto const self = this->shared_from_this();
+            if (!means_->executor.is_own())
+                if (auto* const context = context_of(means_->executor.get())) watch(*context);
             // Every resource is closed: a thread that is held up in here for as long as a close may take spares it nothing.
             auto const begins = kind == Operation::closing ? Begins::always : Begins::unless_cancelled;
             auto const task = std::make_shared<RunningTask>(means_->executor.get(), begins);
@@ -159,7 +148,7 @@ protected:
 
     void context_gone(boost::asio::execution_context& context) noexcept override {
         means_->contexts.forget(context);
-        if (&context == means_->executor.context()) means_->executor_gone = true;
+        if (&context == context_of(means_->executor.get())) means_->executor_gone = true;
         let_go(context);
     }
 
@@ -191,7 +180,7 @@ private:
         // later. So nothing is started from in here: a task that is posted to a half destroyed context never ends.
         ~Listener() override {
             if (!self_) return;
-            Inside const dropping{self_->means_->dropping};
+            Inside const dropping{&self_->means_->executor_gone};
             end({boost::asio::error::operation_aborted, {}});
         }
 

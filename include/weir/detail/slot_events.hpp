@@ -2,7 +2,6 @@
 // What has become of a slot: a return, the end of a connect, of a recycle, of a close.
 
 #include <weir/detail/answer.hpp>
-#include <weir/detail/recent_time.hpp>
 #include <weir/detail/steps.hpp>
 
 namespace weir::detail {
@@ -27,8 +26,8 @@ public:
     /// What becomes of a resource whose lease, and whose `recycle`, has ended. Who is delivered to keeps the core, or
     /// the orders do.
     Fate come_back(SlotBase& slot, Told told, Orders& orders) noexcept {
-        auto const now = recent_time();
-        Lock const lock{*this, orders, Base::Held::node};
+        auto const now = std::chrono::steady_clock::now();
+        Lock const lock{*this, orders, Base::Held::slot};
         return this->settle_slot(slot, From::lease, told, now, orders);
     }
 
@@ -87,7 +86,6 @@ public:
         if (slot.operation != operation) this->begin_operation(slot, operation, now);
         if (this->closed_ && operation != Operation::closing) return false;
         slot.task = std::move(task);
-        if (slot.overrun) orders.push_cancel(slot.task);  // its time was up before it could be told
         return true;
     }
 
