@@ -14,6 +14,7 @@
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
+#include <atomic>
 #include <memory>
 #include <optional>
 #include <thread>
@@ -316,6 +317,27 @@ TEST(Contexts, Rule43ThePoolDiesWithinItsOwnHandler) {
     EXPECT_TRUE(waiter.failed_with(Errc::closed));
     EXPECT_TRUE(wait_until([&] { return ledger.alive() == 0; }));
     EXPECT_TRUE(ledger.all_closed_once());
+}
+
+// rule 43: with a loop of its own, which ends with it, and maybe before who has posted the handler is back. What is torn
+// down under him is the loop's event: ThreadSanitizer sees it.
+TEST(Contexts, Rule43ThePoolAndItsOwnLoopDieWithinAHandler) {
+    for (int i = 0; i != 20; ++i) {
+        Ledger ledger;
+        auto pool = std::make_unique<weir::Pool<Conn>>(PlainOpener{ledger}, weir::Pool<Conn>::Options{.size = one});
+        auto& called = *pool;
+        std::atomic<bool> done{false};
+        Lease held = called.acquire();
+        bool const is_idle = i % 2 == 0;
+        if (is_idle) held.release();
+        called.async_acquire([&done, pool = std::move(pool)](error_code ec, Lease lease) mutable {
+            pool.reset();
+            done = !ec && lease;
+        });
+        held.release();
+        EXPECT_TRUE(wait_until([&] { return done && ledger.alive() == 0; }));
+        EXPECT_TRUE(ledger.all_closed_once());
+    }
 }
 
 // rule 43: destroyed by the coroutine that waited for its close.

@@ -66,6 +66,7 @@ private:
 /// function, unless the handler has an immediate executor of its own that says otherwise.
 template <class Core, class Handler, class... Args>
 void complete_now(Core const& core, Handler handler, Args... args) {
+    auto const kept = core.executor().loop();
     auto const executor = executor_for(handler, core);
 #if BOOST_ASIO_VERSION >= 102700
     auto const immediate = asio::get_associated_immediate_executor(handler, executor);
@@ -128,6 +129,7 @@ public:
     void deliver() noexcept override {
         // One that was only summoned to try stays in line, where it may have to connect yet.
         if (!core_->has_patience()) pool_work_.reset();
+        auto const kept = core_->executor().loop();
         auto const executor = work_.get_executor();
         try {
             asio::post(executor, Visit{this});

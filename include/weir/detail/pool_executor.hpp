@@ -35,6 +35,9 @@ public:
 
     bool is_own() const noexcept { return loop_ != nullptr; }
 
+    /// The loop of the pool's own, if there is one, for who posts to it: the pool may end there before he is back.
+    std::shared_ptr<void> loop() const noexcept { return loop_; }
+
 private:
     Executor executor_;
     std::shared_ptr<boost::asio::io_context> loop_;
