@@ -135,6 +135,32 @@ TEST(Contexts, Rule43AWaiterElsewhereSurvivesThePoolsContext) {
     EXPECT_TRUE(ledger.all_closed_once());
 }
 
+// rule 43: nor is who asks after it, whether or not anything of the pool ever ran there.
+TEST(Contexts, Rule43WhoAsksElsewhereAfterThePoolsContextHasDied) {
+    for (bool const asks_before : {false, true}) {
+        Ledger ledger;
+        Got first;
+        Got second;
+        asio::io_context other;
+        auto io = std::make_optional<asio::io_context>();
+        weir::Pool<Conn> pool{io->get_executor(), PlainOpener{ledger}, {.size = one}};
+        Lease held = pool.acquire();
+        if (asks_before) pool.async_acquire(asio::bind_executor(other, first.handler()));
+        io.reset();
+        pool.async_acquire(asio::bind_executor(other, second.handler()));
+        held.release();
+        if (asks_before) {
+            ASSERT_TRUE(run_until(other, [&] { return first.done(); }));
+            first.lease.release();
+        }
+        ASSERT_TRUE(run_until(other, [&] { return second.done(); }));
+        EXPECT_TRUE(second.succeeded());
+        second.lease.release();
+        EXPECT_TRUE(pool.close(patience));
+        EXPECT_TRUE(ledger.all_closed_once());
+    }
+}
+
 // ---- the pool first
 
 // Runs what is posted on a thread that has ended when it goes on here.

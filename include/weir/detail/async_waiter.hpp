@@ -208,11 +208,10 @@ private:
 
     // Connectors and hooks that are awaitable run there, for a waiter that may have nothing else to hope for.
     void hold_pool_executor() {
-        if (core_->executor().is_own()) return;
+        if (!core_->may_use_executor()) return;
         auto const& executor = core_->executor().get();
         auto* const pools = context_of(executor);
         if (pools && pools == context) return;  // which the handler's own work keeps from running out of work
-        if (pools) core_->watch(*pools);
         pool_work_.emplace(executor);
     }
 

@@ -28,6 +28,7 @@ public:
     void lead(std::weak_ptr<House<>> house) {
         this->introduce();
         led_ = std::move(house);
+        this->watch_executor();
     }
 
     void const* key() const noexcept { return this->arbiter_.key(); }

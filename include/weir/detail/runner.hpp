@@ -39,6 +39,9 @@ public:
         if (!means_->contexts.knows(context)) means_->contexts.add(context, this->shared_from_this());
     }
 
+    /// Whether there is an executor of the user's to run on: its context has not shut down.
+    bool may_use_executor() const noexcept { return !means_->executor.is_own() && !means_->executor_gone; }
+
     /// What `Inside` knows the pool by.
     void const* identity() const noexcept { return means_.get(); }
 
@@ -65,6 +68,7 @@ protected:
 
     void begin() {
         introduce();
+        watch_executor();
         Orders orders;
         arbiter_.begin(orders);
         carry_out(orders, Where::on_worker);
@@ -74,6 +78,12 @@ protected:
     void introduce() {
         arbiter_.set_self(this->weak_from_this());
         alarm_.user = this->weak_from_this();
+    }
+
+    /// From the beginning: it may shut down before anything has run there, and handlers elsewhere go on waiting.
+    void watch_executor() {
+        if (means_->executor.is_own()) return;
+        if (auto* const context = context_of(means_->executor.get())) watch(*context);
     }
 
     virtual void carry_out(Orders& orders, Where where) noexcept = 0;
@@ -89,8 +99,6 @@ protected:
             if (means_->executor_gone || Inside::of(&means_->executor_gone))
                 throw boost::system::system_error{boost::asio::error::operation_aborted};
             auto const self = this->shared_from_this();
-            if (!means_->executor.is_own())
-                if (auto* const context = context_of(means_->executor.get())) watch(*context);
             // Every resource is closed: a thread that is held up in here for as long as a close may take spares it nothing.
             auto const begins = kind == Operation::closing ? Begins::always : Begins::unless_cancelled;
             auto const task = std::make_shared<RunningTask>(means_->executor.get(), begins);
