@@ -193,6 +193,28 @@ struct MeddledPool {
     }
 };
 
+// rule 41: a handler may outlive its pool, and what it makes then, maybe at the same address, is another one.
+TEST(CloseInside, Rule41FromTheHandlerOfAPoolThatHasGoneAnotherIsWaitedFor) {
+    asio::io_context io;
+    for (int i = 0; i != 20; ++i) {
+        Ledger ledger;
+        std::size_t warm = 0;
+        {
+            Lease held;  // goes after the pool: so the handler fails, and has nothing that keeps what was behind it
+            weir::Pool<Conn> pool{PlainOpener{ledger}, {.size = at_most(1)}};
+            held = pool.acquire();
+            pool.async_acquire(asio::bind_executor(io, [&](error_code, Lease) {
+                weir::Pool<Conn> other{PlainOpener{ledger}};
+                warm = other.warm_up(2);
+                EXPECT_TRUE(other.close(patience));
+            }));
+        }
+        EXPECT_TRUE(run_dry(io));
+        EXPECT_EQ(warm, 2u);
+        EXPECT_TRUE(ledger.all_closed_once());
+    }
+}
+
 // rule 41; rule 38: what was being opened fails with closed, and the connection is closed.
 TEST(CloseInside, Rule41FromAConnectorOnTheAcquirersThread) {
     MeddledPool meddled;

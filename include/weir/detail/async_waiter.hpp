@@ -46,18 +46,18 @@ class Completion {
 public:
     using allocator_type = asio::associated_allocator_t<Handler>;
 
-    Completion(void const* core, Handler handler, Args... args)
-        : core_{core}, handler_{std::move(handler)}, args_{std::move(args)...} {}
+    Completion(Inside::Name pool, Handler handler, Args... args)
+        : pool_{pool}, handler_{std::move(handler)}, args_{std::move(args)...} {}
 
     allocator_type get_allocator() const noexcept { return asio::get_associated_allocator(handler_); }
 
     void operator()() {
-        Inside const inside{core_};
+        Inside const inside{pool_};
         std::apply([this](Args&... args) { std::move(handler_)(std::move(args)...); }, args_);
     }
 
 private:
-    void const* core_;
+    Inside::Name pool_;
     Handler handler_;
     std::tuple<Args...> args_;
 };
@@ -216,9 +216,9 @@ private:
     }
 
     void complete() {
-        void const* const core = core_->identity();
+        Inside::Name const pool = core_->identity();
         auto [handler, result] = take_out();
-        Inside const inside{core};
+        Inside const inside{pool};
         std::apply(std::move(handler), std::move(result));
     }
 

@@ -5,14 +5,14 @@
 #include <utility>
 #include <weir/detail/alarms.hpp>
 #include <weir/detail/context_watch.hpp>
+#include <weir/detail/inside.hpp>
 #include <weir/detail/lifetime_source.hpp>
 #include <weir/detail/pool_executor.hpp>
 #include <weir/detail/workers.hpp>
 
 namespace weir::detail {
 
-/// What a pool has once, however many cores it has: one, or one for each key. Lives as long as any of them, and its
-/// address is what `Inside` knows the pool by.
+/// What a pool has once, however many cores it has: one, or one for each key. Lives as long as any of them.
 template <class P>
 struct Means {
     Means(typename P::Executor e, typename P::Options o) : options{std::move(o)}, executor{std::move(e)} {}
@@ -23,6 +23,8 @@ struct Means {
         workers->stop();
     }
 
+    Inside::Name const name = Inside::new_name();
+    Inside::Name const dropping = Inside::new_name();  // of what is inside of the end of an operation that was dropped
     typename P::Options options;
     PoolExecutor<typename P::Executor> executor;
     LifetimeSource lifetimes;

@@ -43,7 +43,7 @@ public:
     bool may_use_executor() const noexcept { return !means_->executor.is_own() && !means_->executor_gone; }
 
     /// What `Inside` knows the pool by.
-    void const* identity() const noexcept { return means_.get(); }
+    Inside::Name identity() const noexcept { return means_->name; }
 
     /// A round of maintenance.
     void sweep(Where where) noexcept {
@@ -96,7 +96,7 @@ protected:
     void start_task(Resource& slot, Operation kind, Operate operate, Ended ended, Orders& orders) noexcept {
         bool handed_over = false;
         try {
-            if (means_->executor_gone || Inside::of(&means_->executor_gone))
+            if (means_->executor_gone || Inside::of(means_->dropping))
                 throw boost::system::system_error{boost::asio::error::operation_aborted};
             auto const self = this->shared_from_this();
             // Every resource is closed: a thread that is held up in here for as long as a close may take spares it nothing.
@@ -188,7 +188,7 @@ private:
         // later. So nothing is started from in here: a task that is posted to a half destroyed context never ends.
         ~Listener() override {
             if (!self_) return;
-            Inside const dropping{&self_->means_->executor_gone};
+            Inside const dropping{self_->means_->dropping};
             end({boost::asio::error::operation_aborted, {}});
         }
 
