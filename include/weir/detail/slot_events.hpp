@@ -86,6 +86,7 @@ public:
         if (slot.operation != operation) this->begin_operation(slot, operation, now);
         if (this->closed_ && operation != Operation::closing) return false;
         slot.task = std::move(task);
+        if (slot.overrun) orders.push_cancel(slot.task);  // its time was up before it could be told
         return true;
     }
 
