@@ -217,6 +217,31 @@ TEST(Contexts, Rule43ThePoolDiesUnderWaiters) {
     EXPECT_EQ(poll(io), 0u);
 }
 
+struct CountsTimeouts : weir::Silent {
+    int* count = nullptr;
+    void timed_out() noexcept { ++*count; }
+};
+
+// rule 43: with nothing open that would keep what is behind the pool, who has been told keeps what he is to tell.
+TEST(Contexts, Rule43ThePoolDiesUnderAWaiterWhoseTimeIsUp) {
+    Ledger ledger;
+    asio::io_context io;
+    Got got;
+    int timeouts = 0;
+    {
+        weir::Pool<Conn, CountsTimeouts>::Options options{.size = one};
+        options.observer.count = &timeouts;
+        weir::Pool<Conn, CountsTimeouts> pool{io.get_executor(), PlainOpener{ledger}, options};
+        pool.resize(0);
+        pool.async_acquire_for(1ms, got.handler());
+        ASSERT_TRUE(wait_until([&] { return pool.stats().timed_out == 1; }));
+        EXPECT_TRUE(pool.close());  // who told him is done with it
+    }
+    EXPECT_TRUE(run_dry(io));
+    EXPECT_TRUE(got.failed_with(Errc::timed_out));
+    EXPECT_EQ(timeouts, 1);
+}
+
 // rule 43: and when the context never runs again, the failed handlers are destroyed uncalled.
 TEST(Contexts, Rule43ThePoolThenItsContextDieUnderWaiters) {
     Ledger ledger;

@@ -5,7 +5,10 @@
 #include "support/asio_connector.hpp"
 
 #include <boost/asio/bind_allocator.hpp>
+#include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/bind_executor.hpp>
+#include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/cancellation_type.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/execution/allocator.hpp>
@@ -94,6 +97,32 @@ TEST(HandlerContexts, Rule43AGrantOnItsWayToAStrandOfADyingThreadPool) {
     threads->stop();  // what comes now is never run
     threads->join();
     expect_that_a_grant_outlives_no_strand(threads);
+}
+
+struct Cancels {
+    void operator()(asio::cancellation_signal* signal) const { signal->emit(asio::cancellation_type::terminal); }
+};
+
+// rule 43, rule 13: a grant that a dying strand has dropped was the last that kept what is behind the pool. Its memory
+// waits for what was to run the strand; a cancellation that comes meanwhile concerns nobody.
+TEST(HandlerContexts, Rule43ACancellationAfterADyingStrandHasDroppedTheGrant) {
+    Ledger ledger;
+    Alive alive;
+    asio::cancellation_signal signal;
+    auto other = std::make_optional<asio::io_context>();
+    {
+        weir::Pool<Conn> pool{PlainOpener{ledger}, {.size = one}};
+        Lease held = pool.acquire();
+        // In front of the strand, so it is destroyed between the two.
+        asio::post(*other, [stop = std::unique_ptr<asio::cancellation_signal, Cancels>{&signal}] {});
+        pool.async_acquire(asio::bind_executor(asio::make_strand(other->get_executor()),
+                                               asio::bind_cancellation_slot(signal.slot(), alive.handler())));
+        held.release();
+    }
+    EXPECT_EQ(ledger.alive(), 1);
+    other.reset();
+    EXPECT_EQ(alive.handlers() + alive.calls, 0);
+    EXPECT_TRUE(ledger.all_closed_once());
 }
 
 /// An executor over an `io_context` that frees what it kept of a function after it has called it, as it may.

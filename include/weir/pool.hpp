@@ -318,7 +318,7 @@ private:
         template <class Handler, class S>
         void operator()(Handler&& handler, std::shared_ptr<Core> const& core, S const& setting) const {
             using Plain = std::decay_t<Handler>;
-            if (auto* const slot = core->take(wish(setting), detail::Where::on_worker))
+            if (auto* const slot = core->take_unless_in_vain(wish(setting), detail::Where::on_worker))
                 return detail::complete_now(*core, Plain{std::forward<Handler>(handler)}, boost::system::error_code{},
                                             detail::LeaseMaker::make(*slot));
             detail::AsyncWaiter<Core, Plain, detail::LeaseResult<Core>, S>::start(
@@ -336,7 +336,7 @@ private:
             using Plain = std::decay_t<Handler>;
             detail::AsyncWaiter<Core, Plain, ResizeResult, std::size_t>::start(
                 core, Plain{std::forward<Handler>(handler)}, wait, high,
-                [](Core& c, detail::Waiter& waiter, std::size_t size) { return c.resize(size, waiter); });
+                [core](Core&, detail::Waiter& waiter, std::size_t size) { return core->resize(size, waiter); });
         }
     };
 
@@ -347,9 +347,10 @@ private:
         void operator()(Handler&& handler, std::shared_ptr<Core> const& core) const {
             using Plain = std::decay_t<Handler>;
             detail::AsyncWaiter<Core, Plain, detail::EndResult<Core>, NoSetting>::start(
-                core, Plain{std::forward<Handler>(handler)}, wait, {}, [](Core& c, detail::Waiter& waiter, NoSetting) {
-                    c.close(detail::Where::on_worker);
-                    c.await_end(waiter);
+                core, Plain{std::forward<Handler>(handler)}, wait, {},
+                [core](Core&, detail::Waiter& waiter, NoSetting) {
+                    core->close(detail::Where::on_worker);
+                    core->await_end(waiter);
                     return true;
                 });
         }

@@ -89,7 +89,7 @@ TEST(WaitQueue, Rule13WhoeverLeavesLeavesNoTrace) {
     EXPECT_EQ(queue.waiting(), 2u);
     queue.remove(connecting);
     EXPECT_EQ(queue.connecting(), 0u);
-    EXPECT_FALSE(connecting.by_deadline.is_linked());
+    EXPECT_FALSE(connecting.in_turn.is_linked());
     EXPECT_EQ(in_order(queue), (std::vector<Waiter*>{&a, &c}));
     queue.join(b, Place::waiting);
     EXPECT_EQ(in_order(queue), (std::vector<Waiter*>{&b}));

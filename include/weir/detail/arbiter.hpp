@@ -74,6 +74,10 @@ public:
     /// Whether somebody or something is to be seen to. For the trace: `park` finds out by itself.
     bool would_refuse() const noexcept { return this->store_.shut(); }
 
+    /// Whether to look for an idle one without the mutex may be of use. Behind a gate that is shut there is none as a rule;
+    /// but it may be shut all the time, or something be parked there for those with patience.
+    bool is_worth_a_look() const noexcept { return !would_refuse() || !this->idle_.keeps_all() || has_patience(); }
+
     /// Nothing is idle and nobody is in line.
     bool is_quiet() const noexcept { return this->store_.size() == 0 && !this->store_.shut(); }
 
@@ -99,11 +103,12 @@ public:
         return false;
     }
 
-    /// Answers an acquirer who has found nothing idle. Throws `std::bad_alloc`, and then has done nothing.
+    /// Answers an acquirer who has found nothing idle. Throws `std::bad_alloc`, and then has done nothing. Who is in line
+    /// may be served and gone, and the core with him, once the mutex is free: the orders keep it where they need it.
     Answer ask(Waiter& waiter, Manner manner, Told told, Orders& orders) {
         auto const asked = std::exchange(waiter.asked, {});
         auto const now = asked == time_point{} ? std::chrono::steady_clock::now() : asked;
-        Lock const lock{*this, orders};
+        Lock const lock{*this, orders, Base::Held::node};
         auto& ledger = this->ledger_;
         auto& queue = this->queue_;
         waiter.summoned = false;  // he may come again, from having been told
@@ -113,9 +118,7 @@ public:
             bool const may_open = queue.waiting() == 0 && this->has_room(now);
             bool const opens_rather = may_open && manner != Manner::tries && !(P::shares && waiter.is_late);
             auto const search = opens_rather ? Search::suitable : Search::any;
-            // Somebody in line means that nothing is idle, but with patience.
-            bool const may_be_idle = queue.empty() || has_patience();
-            if (SlotBase* const slot = may_be_idle ? this->pop_for(waiter, search, now, orders) : nullptr) {
+            if (SlotBase* const slot = this->may_be_idle() ? this->pop_for(waiter, search, now, orders) : nullptr) {
                 if constexpr (P::shares) start_connect_beside(*slot, may_open, now, orders);
                 return lend_idle(waiter, *slot, manner, now, orders);
             }

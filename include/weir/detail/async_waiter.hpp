@@ -19,6 +19,8 @@
 #include <weir/detail/deadline.hpp>
 #include <weir/detail/inside.hpp>
 #include <weir/detail/placed_allocator.hpp>
+#include <weir/detail/recent_time.hpp>
+#include <weir/detail/spare_work.hpp>
 #include <weir/detail/waiter.hpp>
 #include <weir/lease.hpp>
 #if BOOST_ASIO_VERSION >= 102700
@@ -82,6 +84,10 @@ void complete_now(Core const& core, Handler handler, Args... args) {
 /// It has exactly one owner at each moment: the line, or the `Visit` that was posted to the handler's executor. A
 /// cancellation reaches it through a link that both ends cut when they die, so that either may die first.
 ///
+/// The core lives as long as it does, and it need not count for that. As long as an acquire is in line there is the pool,
+/// whose end begins with a close that takes all out; who waits for the end of that close waits for what keeps the core. Who
+/// is told has a slot, which keeps it, or a reference of his own, which he gets in the step that takes him out.
+///
 /// `Result::of(core, waiter)` is the tuple that the handler is called with. The payload is what the operation needs
 /// until its end.
 template <class Core, class Handler, class Result, class Payload>
@@ -92,10 +98,12 @@ public:
     using Allocator = asio::associated_allocator_t<Handler, asio::recycling_allocator<void>>;
 
     /// Makes one and has `enter(core, waiter, payload)` put it in line; when that says no, it has its outcome and completes.
+    /// Once it is in line its handler may run, and be the last that knew of the core, while `enter` is still in there:
+    /// who touches it then keeps it.
     template <class Enter>
-    static void start(std::shared_ptr<Core> core, Handler handler, std::chrono::steady_clock::duration wait,
+    static void start(std::shared_ptr<Core> const& core, Handler handler, std::chrono::steady_clock::duration wait,
                       Payload payload, Enter enter) {
-        auto const asked = std::chrono::steady_clock::now();
+        auto const asked = recent_time();
         auto const executor = executor_for(handler, *core);
         auto cancellation = asio::get_associated_cancellation_slot(handler);
         NodeAllocator allocator{allocator_of(handler)};
@@ -106,7 +114,7 @@ public:
         AsyncWaiter* const memory = NodeTraits::allocate(allocator, 1);
         try {
             ::new (static_cast<void*>(memory))
-                AsyncWaiter{core, std::move(handler), executor, after(asked, wait), std::move(payload)};
+                AsyncWaiter{*core, std::move(handler), executor, after(asked, wait), std::move(payload)};
         } catch (...) {
             NodeTraits::deallocate(allocator, memory, 1);
             throw;
@@ -116,7 +124,6 @@ public:
         node->asked = asked;
         node->hold_pool_executor();
         if (cancellation.is_connected()) node->canceller_ = &cancellation.template emplace<Canceller>(memory);
-        // Once it is in line its handler may run, and be the last that knew of the pool, while we are still in there.
         if (enter(*core, *node, node->payload_))
             static_cast<void>(node.release());  // the line's, and perhaps gone already
         else
@@ -124,7 +131,10 @@ public:
     }
 
     /// To another core of the same pool, before it stands in line.
-    void move_to(std::shared_ptr<Core> core) noexcept { core_ = std::move(core); }
+    void move_to(std::shared_ptr<Core> core) noexcept {
+        core_ = core.get();
+        keep = std::move(core);
+    }
 
     void deliver() noexcept override {
         // One that was only summoned to try stays in line, where it may have to connect yet.
@@ -163,8 +173,9 @@ private:
 
         void operator()(asio::cancellation_type type) const noexcept {
             if (!node || (type & asio::cancellation_type::all) == asio::cancellation_type::none) return;
-            auto const core = node->core_;  // which may outlive the node by this call
-            core->cancel(*node);
+            Core& core = *node->core_;
+            auto const kept = core.shared_from_this();  // it may outlive the node by this call
+            core.cancel(*node);
         }
 
         AsyncWaiter* node;
@@ -198,25 +209,26 @@ private:
         return asio::get_associated_allocator(handler, asio::recycling_allocator<void>{});
     }
 
-    AsyncWaiter(std::shared_ptr<Core> core, Handler handler, Executor const& executor, time_point by, Payload payload)
+    AsyncWaiter(Core& core, Handler handler, Executor const& executor, time_point by, Payload payload)
         : Waiter{Kind::handler, by},
-          core_{std::move(core)},
+          core_{&core},
           handler_{std::move(handler)},
-          work_{executor},
+          work_{SpareWork<Executor>::take(executor)},
           payload_{std::move(payload)} {}
     ~AsyncWaiter() = default;
 
     // Connectors and hooks that are awaitable run there, for a waiter that may have nothing else to hope for.
     void hold_pool_executor() {
         if (!core_->may_use_executor()) return;
-        auto const& executor = core_->executor().get();
-        auto* const pools = context_of(executor);
+        auto const& executor = core_->executor();
+        auto* const pools = executor.context();
         if (pools && pools == context) return;  // which the handler's own work keeps from running out of work
-        pool_work_.emplace(executor);
+        pool_work_.emplace(executor.get());
     }
 
     void complete() {
         Inside::Name const pool = core_->identity();
+        SpareWork<Executor> const spare{std::move(work_)};
         auto [handler, result] = take_out();
         Inside const inside{pool};
         std::apply(std::move(handler), std::move(result));
@@ -224,10 +236,11 @@ private:
 
     // It has never been in line.
     void end_at_once() {
-        auto const core = core_;
+        Core const& core = *core_;
+        auto const kept = std::move(keep);
         auto const work = work_;  // until it is posted: a context that is out of work stops
         auto [handler, result] = take_out();
-        std::apply([&core, &to = handler](auto&&... args) { complete_now(*core, std::move(to), std::move(args)...); },
+        std::apply([&core, &to = handler](auto&&... args) { complete_now(core, std::move(to), std::move(args)...); },
                    std::move(result));
     }
 
@@ -242,6 +255,7 @@ private:
     }
 
     void end_unheard() noexcept {
+        cut_link();  // what is given back may be the last that kept the core, and the node may stay a little longer
         core_->cancel(*this);  // if it is in line still, summoned to try
         Failure none;
         if (granted) Lease<typename Core::value_type> const given_back = core_->outcome(*this, none);
@@ -251,19 +265,24 @@ private:
             abandon();
     }
 
+    void cut_link() noexcept {
+        if (canceller_) std::exchange(canceller_, nullptr)->node = nullptr;
+    }
+
     void destroy(NodeAllocator allocator) noexcept {
-        if (canceller_) canceller_->node = nullptr;
-        auto const core = std::move(core_);  // after the node, which may be its last
+        cut_link();
+        auto const kept = std::move(keep);  // after the node, which may be its last
         this->~AsyncWaiter();
         NodeTraits::deallocate(allocator, this, 1);
     }
 
-    std::shared_ptr<Core> core_;
+    Core* core_;
     Handler handler_;
     asio::executor_work_guard<Executor> work_;
     std::optional<asio::executor_work_guard<typename Core::Executor>> pool_work_{};
     Canceller* canceller_ = nullptr;
-    [[no_unique_address]] std::conditional_t<Visit::is_placed, PlacedMemory, NoMemory> visit_space_{};
+    // Without braces, which would have all of the memory set to zero first.
+    [[no_unique_address]] std::conditional_t<Visit::is_placed, PlacedMemory, NoMemory> visit_space_;
     [[no_unique_address]] Payload payload_;
 };
 

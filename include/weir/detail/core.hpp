@@ -55,6 +55,11 @@ public:
         return slot ? accept(slot, wish, stale) : nullptr;
     }
 
+    /// The same for who may join the line at once.
+    Slot<Conn>* take_unless_in_vain(Wish wish, Where stale) noexcept {
+        return this->arbiter_.is_worth_a_look() ? take(wish, stale) : nullptr;
+    }
+
     /// The same in two steps. What was popped keeps the core, also for who does not.
     SlotBase* pop(Wish wish) noexcept { return this->arbiter_.pop(wish); }
     Slot<Conn>* accept(SlotBase* slot, Wish wish, Where stale) noexcept {
@@ -103,8 +108,8 @@ public:
         return {};
     }
 
-    /// Joins the line as a handler: true, and the waiter belongs to the line and may be gone already. Or has its
-    /// outcome at once: false.
+    /// Joins the line as a handler: true, and the waiter belongs to the line and may be gone already, and the core with
+    /// it. Or has its outcome at once: false.
     bool join(Waiter& waiter, Wish wish) {
         waiter.wish = wish;
         if constexpr (P::is_observed) waiter.since = std::chrono::steady_clock::now();
@@ -311,7 +316,7 @@ private:
                 this->carry_out(orders, where);
                 throw;
             }
-            this->carry_out(orders, where);
+            if (!orders.empty()) this->carry_out(orders, where);
             if (answer == Answer::would_wait) {
                 if (!vigil || !linger(waiter.deadline, *std::exchange(vigil, nullptr))) {
                     if constexpr (P::Trace::is_traced) this->call(this->means_->options.trace.before_enqueue);

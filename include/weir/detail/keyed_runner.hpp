@@ -35,9 +35,6 @@ public:
 
     /// They are the pool's, which outlives any key.
     Lifetime lifetime() { return house_ ? house_->lifetime() : Base::lifetime(); }
-    void watch(boost::asio::execution_context& context) override {
-        house_ ? house_->watch(context) : Base::watch(context);
-    }
 
     using Base::let_go;
 
@@ -49,6 +46,10 @@ public:
 
 protected:
     ~KeyedRunner() = default;
+
+    void begin_to_watch(boost::asio::execution_context& context) override {
+        house_ ? house_->watch(context) : Base::begin_to_watch(context);
+    }
 
     // A `close` hook of another key may not hold up who is here for this one.
     void run_errands(Orders& orders) noexcept { house_->run(orders, Where::on_worker, this); }

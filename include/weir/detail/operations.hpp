@@ -162,7 +162,7 @@ protected:
             }
             if (fate == Fate::served) call(means_->options.trace.after_claim);
         }
-        carry_out(orders, where);
+        if (!orders.empty()) carry_out(orders, where);
     }
 
     void give_up(Resource& slot, Cause cause) noexcept {

@@ -38,11 +38,14 @@ struct Orders {
 
     bool concerns_others() const noexcept { return !called.empty() || makes_room || tries || vanishes || is_over; }
 
-    /// Whether somebody is to be delivered to, and nothing else. Until he is, he keeps the core alive.
+    /// Whether somebody is to be delivered to at most, and nothing else. Until he is, he keeps the core alive.
     bool only_deliver() const noexcept {
-        return !deliver.empty() && connect.empty() && prepare.empty() && close.empty() && !cancel && !ended &&
+        return connect.empty() && prepare.empty() && close.empty() && !cancel && !ended &&
                alarm == std::chrono::steady_clock::time_point::max() && !sweep && !ends && !concerns_others();
     }
+
+    /// Nothing at all. Then the core may be gone.
+    bool empty() const noexcept { return deliver.empty() && only_deliver(); }
 
     void push_cancel(std::shared_ptr<Task> const& task) noexcept {
         if (!task || std::exchange(task->asked_to_stop, true)) return;

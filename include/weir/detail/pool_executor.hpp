@@ -6,6 +6,7 @@
 #include <mutex>
 #include <optional>
 #include <utility>
+#include <weir/detail/context_watch.hpp>
 #include <weir/detail/workers.hpp>
 
 namespace weir::detail {
@@ -17,10 +18,12 @@ class PoolExecutor {
 public:
     /// An empty executor asks for a loop of the pool's own.
     explicit PoolExecutor(Executor users) : executor_{std::move(users)} {
-        if (executor_) return;
-        loop_ = std::make_shared<boost::asio::io_context>(1);
-        executor_ = loop_->get_executor();
-        work_.emplace(executor_);
+        if (!executor_) {
+            loop_ = std::make_shared<boost::asio::io_context>(1);
+            executor_ = loop_->get_executor();
+            work_.emplace(executor_);
+        }
+        context_ = context_of(executor_);
     }
 
     Executor const& get() const noexcept {
@@ -38,8 +41,12 @@ public:
     /// The loop of the pool's own, if there is one, for who posts to it: the pool may end there before he is back.
     std::shared_ptr<void> loop() const noexcept { return loop_; }
 
+    /// Where it runs, or nullptr where it does not say. Kept, as whoever joins the line as a handler asks.
+    boost::asio::execution_context* context() const noexcept { return context_; }
+
 private:
     Executor executor_;
+    boost::asio::execution_context* context_ = nullptr;
     std::shared_ptr<boost::asio::io_context> loop_;
     std::optional<boost::asio::executor_work_guard<Executor>> work_;
     mutable std::once_flag started_;

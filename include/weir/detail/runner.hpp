@@ -35,8 +35,8 @@ public:
     }
 
     /// Has the pool told when that context shuts down.
-    virtual void watch(boost::asio::execution_context& context) {
-        if (!means_->contexts.knows(context)) means_->contexts.add(context, this->shared_from_this());
+    void watch(boost::asio::execution_context& context) {
+        if (!means_->contexts.knows(context)) begin_to_watch(context);
     }
 
     /// Whether there is an executor of the user's to run on: its context has not shut down.
@@ -82,8 +82,11 @@ protected:
 
     /// From the beginning: it may shut down before anything has run there, and handlers elsewhere go on waiting.
     void watch_executor() {
-        if (means_->executor.is_own()) return;
-        if (auto* const context = context_of(means_->executor.get())) watch(*context);
+        if (auto* const context = means_->executor.context(); context && !means_->executor.is_own()) watch(*context);
+    }
+
+    virtual void begin_to_watch(boost::asio::execution_context& context) {
+        means_->contexts.add(context, this->shared_from_this());
     }
 
     virtual void carry_out(Orders& orders, Where where) noexcept = 0;
@@ -156,7 +159,7 @@ protected:
 
     void context_gone(boost::asio::execution_context& context) noexcept override {
         means_->contexts.forget(context);
-        if (&context == context_of(means_->executor.get())) means_->executor_gone = true;
+        if (&context == means_->executor.context()) means_->executor_gone = true;
         let_go(context);
     }
 

@@ -36,6 +36,9 @@ protected:
 
     ~Serving() = default;
 
+    /// Somebody in line means that nothing is idle, but with patience: invariant 2.
+    bool may_be_idle() const noexcept { return queue_.empty() || patience_ > patience_.zero(); }
+
     /// An idle one, those over their time aside. What is to be done to it before it is lent stands in its chores.
     SlotBase* pop_fresh(Search search, time_point now, Orders& orders) noexcept {
         while (SlotBase* slot = pop(search))
@@ -136,7 +139,8 @@ protected:
         if (waiter.waited && now > waiter.since) ledger_.counts.wait_time += now - waiter.since;
     }
 
-    static void summon(Waiter& waiter, Orders& orders) noexcept {
+    void summon(Waiter& waiter, Orders& orders) noexcept {
+        if (waiter.kind == Waiter::Kind::handler && !waiter.granted) waiter.keep = this->self_.lock();
         if (!std::exchange(waiter.summoned, true)) orders.deliver.push(waiter);
     }
 

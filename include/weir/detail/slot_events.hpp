@@ -2,6 +2,7 @@
 // What has become of a slot: a return, the end of a connect, of a recycle, of a close.
 
 #include <weir/detail/answer.hpp>
+#include <weir/detail/recent_time.hpp>
 #include <weir/detail/steps.hpp>
 
 namespace weir::detail {
@@ -26,8 +27,8 @@ public:
     /// What becomes of a resource whose lease, and whose `recycle`, has ended. Who is delivered to keeps the core, or
     /// the orders do.
     Fate come_back(SlotBase& slot, Told told, Orders& orders) noexcept {
-        auto const now = std::chrono::steady_clock::now();
-        Lock const lock{*this, orders, Base::Held::slot};
+        auto const now = recent_time();
+        Lock const lock{*this, orders, Base::Held::node};
         return this->settle_slot(slot, From::lease, told, now, orders);
     }
 

@@ -21,9 +21,9 @@ protected:
     using typename Base::Options;
     using typename Base::time_point;
 
-    /// What keeps the core alive for who takes a step. One who had only the slot, which finds another owner, has nothing
-    /// left as soon as the mutex is free, but for what the orders keep.
-    enum class Held { core, slot };
+    /// What keeps the core alive for who takes a step. One who had only the slot or the waiter, which finds another owner,
+    /// has nothing left as soon as the mutex is free, but for what the orders keep.
+    enum class Held { core, node };
 
     /// Holds the mutex for one step, and leaves the invariants behind.
     class Lock {
@@ -33,7 +33,7 @@ protected:
         }
         ~Lock() {
             steps_.finish(orders_);
-            if (held_ == Held::slot && !orders_.only_deliver()) orders_.keep = steps_.self_.lock();
+            if (held_ == Held::node && !orders_.only_deliver()) orders_.keep = steps_.self_.lock();
             steps_.mutex_.unlock();
         }
         Lock(Lock const&) = delete;
@@ -68,7 +68,7 @@ protected:
     bool has_to_age() const noexcept {
         if constexpr (P::shares)
             if (!store_.empty()) return true;  // what is in use comes back without the mutex
-        return store_.size() > 0 || (clock_.watches_leases() && ledger_.live() > 0);
+        return (this->may_be_idle() && store_.size() > 0) || (clock_.watches_leases() && ledger_.live() > 0);
     }
 
     /// Nothing is left, and no thread of the pool touches an executor any more.

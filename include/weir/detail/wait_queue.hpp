@@ -1,12 +1,12 @@
 #pragma once
 
 #include <boost/intrusive/list.hpp>
-#include <boost/intrusive/set.hpp>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <iterator>
 #include <optional>
+#include <weir/detail/deadlines.hpp>
 #include <weir/detail/waiter.hpp>
 
 namespace weir::detail {
@@ -14,8 +14,9 @@ namespace weir::detail {
 /// The line: sync and async acquires in one order, first come first served.
 ///
 /// Those whose own connect was started stand in one list, those who may not open now in another, each in the order in
-/// which they asked; a connect is started for the first who has none. Async ones are kept by deadline too, for the alarm; threads watch theirs
-/// themselves. Every change costs O(1), O(log n) with a deadline. Guarded by the core's mutex.
+/// which they asked; a connect is started for the first who has none. Async ones are kept by deadline too, for the alarm;
+/// threads watch theirs themselves. Every change costs O(1), O(log n) with less time than one before it. Guarded by the
+/// core's mutex.
 ///
 /// A template so that it costs nothing to include.
 template <class Waiter = detail::Waiter>
@@ -57,8 +58,7 @@ public:
     void join(Waiter& waiter, Place place) noexcept {
         number(waiter);
         insert(waiter, place);
-        if (waiter.kind == Waiter::Kind::handler && waiter.deadline != time_point::max())
-            deadlines_.insert(deadlines_.end(), waiter);
+        if (waiter.kind == Waiter::Kind::handler && waiter.deadline != time_point::max()) deadlines_.insert(waiter);
     }
 
     /// A connect was started for the first that might not open.
@@ -83,18 +83,14 @@ public:
     void remove(Waiter& waiter) noexcept {
         auto& from = list(waiter.place);
         from.erase(from.iterator_to(waiter));
-        if (waiter.by_deadline.is_linked()) deadlines_.erase(deadlines_.iterator_to(waiter));
+        deadlines_.erase(waiter);
         waiter.place = Place::nowhere;
     }
 
     /// The async one whose deadline comes first, if it is not after `now`.
-    Waiter* first_expired(time_point now) noexcept {
-        return deadlines_.empty() || deadlines_.begin()->deadline > now ? nullptr : &*deadlines_.begin();
-    }
+    Waiter* first_expired(time_point now) noexcept { return deadlines_.next() > now ? nullptr : deadlines_.first(); }
 
-    time_point next_deadline() const noexcept {
-        return deadlines_.empty() ? time_point::max() : deadlines_.begin()->deadline;
-    }
+    time_point next_deadline() const noexcept { return deadlines_.next(); }
 
     /// Since when the first waits who may not open now.
     std::optional<time_point> oldest_wait() const noexcept {
@@ -117,12 +113,6 @@ public:
 private:
     using List = boost::intrusive::list<
         Waiter, boost::intrusive::member_hook<Waiter, boost::intrusive::list_member_hook<>, &Waiter::in_line>>;
-    struct ByDeadline {
-        bool operator()(Waiter const& a, Waiter const& b) const noexcept { return a.deadline < b.deadline; }
-    };
-    using Deadlines = boost::intrusive::multiset<
-        Waiter, boost::intrusive::member_hook<Waiter, boost::intrusive::set_member_hook<>, &Waiter::by_deadline>,
-        boost::intrusive::compare<ByDeadline>>;
 
     // Through the whole line by number, until it is enough.
     template <class Enough>
@@ -161,7 +151,7 @@ private:
     List preparing_;
     List draining_;
     List shrinking_;
-    Deadlines deadlines_;
+    Deadlines<Waiter> deadlines_;
     std::uint64_t last_ticket_ = 0;
 };
 

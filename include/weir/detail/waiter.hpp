@@ -6,6 +6,7 @@
 #include <boost/intrusive/set_hook.hpp>
 #include <chrono>
 #include <cstdint>
+#include <memory>
 #include <weir/detail/failure.hpp>
 #include <weir/detail/slot.hpp>
 
@@ -61,12 +62,14 @@ struct Waiter {
     bool had_room_made = false;                               // a place under the total, or there was none to make
     bool summoned = false;                                    // a deliver is under way: another would be one too many
     SlotBase* attempt = nullptr;                              // its own connect or preparation, while that is in flight
-    SlotBase* granted = nullptr;                              // outcome: this,
+    SlotBase* granted = nullptr;                              // outcome: this, which keeps the core,
     Failure failure{};                                        // or this; for a close neither when it is drained
+    std::shared_ptr<void> keep{};                             // of a handler that was told and has no slot: the core
     boost::asio::execution_context const* context = nullptr;  // where its handler runs
     Waiter* next = nullptr;                                   // in a chain of those to deliver to
     boost::intrusive::list_member_hook<> in_line{};
-    boost::intrusive::set_member_hook<> by_deadline{};
+    boost::intrusive::list_member_hook<> in_turn{};     // by its deadline, in one of these two,
+    boost::intrusive::set_member_hook<> by_deadline{};  // if it has one: see `Deadlines`
 
     /// One in line, or for whom a resource is being prepared.
     bool wants_resource() const noexcept {
