@@ -16,13 +16,17 @@
 #include <boost/asio/execution/context.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <boost/asio/strand.hpp>
+#include <boost/asio/this_coro.hpp>
 #include <boost/asio/thread_pool.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
+#include <atomic>
 #include <memory>
 #include <new>
 #include <optional>
+#include <thread>
 #include <utility>
 
 namespace {
@@ -167,6 +171,72 @@ TEST(HandlerContexts, Rule47AnExecutorMayFreeWhatItKeptWhenItHasCalledIt) {
     EXPECT_TRUE(got.succeeded());
     got.lease.release();
     world.end();
+}
+
+/// Over an `io_context`: one of the pool's threads that has posted there stays in the call until the context has gone, or
+/// for as long as this takes when it waits for that thread.
+struct Dawdling {
+    struct Steps {
+        std::atomic<bool> posted{false};
+        std::atomic<bool> context_gone{false};
+        std::atomic<bool> back{false};
+    };
+
+    asio::io_context* io;
+    Steps* steps;
+    std::thread::id user = std::this_thread::get_id();
+
+    template <class Function>
+    void execute(Function function) const {
+        asio::post(*io, std::move(function));
+        if (std::this_thread::get_id() == user) return;
+        steps->posted = true;
+        for (int i = 0; i != 1000 && !steps->context_gone; ++i) std::this_thread::sleep_for(100us);
+        steps->back = true;
+    }
+    asio::io_context& query(asio::execution::context_t) const noexcept { return *io; }
+    static constexpr asio::execution::blocking_t query(asio::execution::blocking_t) noexcept {
+        return asio::execution::blocking.never;
+    }
+    bool operator==(Dawdling const&) const noexcept = default;
+};
+
+// rule 43: nobody can join the pool's threads, so the end of a context waits until none of them is in a call of it.
+TEST(HandlerContexts, Rule43AContextEndsAfterThePoolsThreadsAreDoneWithIt) {
+    Ledger ledger;
+    weir::Pool<Conn> pool{PlainOpener{ledger}, {.size = one}};
+    Lease const held = pool.acquire();
+    auto other = std::make_optional<asio::io_context>();
+    Dawdling::Steps steps;
+    Got late;
+    pool.async_acquire_for(1ms, asio::bind_executor(Dawdling{&*other, &steps}, late.handler()));
+    ASSERT_TRUE(wait_until([&] { return steps.posted.load(); }));
+    ASSERT_TRUE(run_until(*other, [&] { return late.done(); }));
+    EXPECT_EQ(late.ec, weir::Errc::timed_out);
+    other.reset();
+    EXPECT_TRUE(steps.back);
+    steps.context_gone = true;
+}
+
+// rule 43: the same for what they tell to stop on the pool's own executor, and that goes before the pool.
+TEST(HandlerContexts, Rule43ThePoolsContextEndsAfterThePoolsThreadsAreDoneWithIt) {
+    Dawdling::Steps steps;
+    auto io = std::make_optional<asio::io_context>();
+    bool connects = false;
+    auto const connect = [&connects]() -> asio::awaitable<int> {
+        asio::steady_timer never{co_await asio::this_coro::executor, asio::steady_timer::time_point::max()};
+        connects = true;
+        co_await never.async_wait(asio::use_awaitable);
+        co_return 0;
+    };
+    weir::Pool<int, weir::KeepIdle> pool{
+        asio::any_io_executor{Dawdling{&*io, &steps}}, connect, {.size = one, .connect = {.timeout = 20ms}}};
+    EXPECT_EQ(pool.try_acquire().error(), weir::Errc::exhausted);
+    ASSERT_TRUE(run_until(*io, [&] { return connects; }));
+    ASSERT_TRUE(wait_until([&] { return steps.posted.load(); }));
+    io.reset();
+    EXPECT_TRUE(steps.back);
+    steps.context_gone = true;
 }
 
 // rule 43, rule 46: a grant on its way to a context that dies goes to the next in line.

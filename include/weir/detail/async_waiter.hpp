@@ -17,6 +17,7 @@
 #include <utility>
 #include <weir/detail/context_watch.hpp>
 #include <weir/detail/deadline.hpp>
+#include <weir/detail/hand_over.hpp>
 #include <weir/detail/inside.hpp>
 #include <weir/detail/placed_allocator.hpp>
 #include <weir/detail/recent_time.hpp>
@@ -140,12 +141,14 @@ public:
         // One that was only summoned to try stays in line, where it may have to connect yet.
         if (!core_->has_patience()) pool_work_.reset();
         auto const kept = core_->executor().loop();
+        auto const* const awaits_us = std::exchange(handed_over, false) ? context : nullptr;
         auto const executor = work_.get_executor();
         try {
             asio::post(executor, Visit{this});
         } catch (...) {
             // The visit has ended the node: the handler goes unheard, and what was granted goes back.
         }
+        if (awaits_us) HandOver::end(awaits_us);
     }
 
     void leave_pool_executor(asio::execution_context const* of) noexcept override {

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 #include <weir/detail/config.hpp>
+#include <weir/detail/hand_over.hpp>
 
 namespace weir::detail {
 
@@ -34,7 +35,8 @@ protected:
     ~ContextUser() = default;
 };
 
-/// In each context on which handlers wait for a pool: when it shuts down, the pools let go of what runs there.
+/// In each context on which handlers wait for a pool: when it shuts down, the pools let go of what runs there, and it goes
+/// when their threads have.
 ///
 /// Asio destroys what is queued in a context, but a waiter is queued in a pool.
 ///
@@ -59,6 +61,7 @@ private:
         lock.unlock();
         for (auto const& user : users)
             if (auto const alive = user.lock()) alive->context_gone(context());
+        HandOver::await_all(&context());
     }
 
     std::mutex mutex_;  // protects the list

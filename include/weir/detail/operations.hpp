@@ -56,7 +56,7 @@ protected:
                 close(static_cast<Resource&>(*closing), where, orders);
             } else if (auto const task = std::move(orders.cancel)) {
                 orders.cancel = std::move(task->next);
-                task->cancel();
+                this->stop(*task);
             } else if (std::exchange(orders.sweep, false)) {
                 this->sweep_on_worker();
             } else if (orders.alarm != time_point::max()) {

@@ -4,6 +4,7 @@
 #include <exception>
 #include <memory>
 #include <utility>
+#include <weir/detail/hand_over.hpp>
 #include <weir/detail/slot.hpp>
 #include <weir/detail/task.hpp>
 #include <weir/detail/tenant.hpp>
@@ -46,6 +47,14 @@ struct Orders {
 
     /// Nothing at all. Then the core may be gone.
     bool empty() const noexcept { return deliver.empty() && only_deliver(); }
+
+    /// Has somebody delivered to, unless that is under way.
+    void summon(Waiter& waiter) noexcept {
+        if (std::exchange(waiter.summoned, true)) return;
+        deliver.push(waiter);
+        waiter.handed_over = waiter.context && HandOver::is_ours();
+        if (waiter.handed_over) HandOver::begin(waiter.context);
+    }
 
     void push_cancel(std::shared_ptr<Task> const& task) noexcept {
         if (!task || std::exchange(task->asked_to_stop, true)) return;

@@ -5,6 +5,7 @@
 #include <memory>
 #include <utility>
 #include <weir/detail/awaitable_task.hpp>
+#include <weir/detail/hand_over.hpp>
 #include <weir/detail/inside.hpp>
 #include <weir/detail/keyed_arbiter.hpp>
 #include <weir/detail/means.hpp>
@@ -99,6 +100,7 @@ protected:
     void start_task(Resource& slot, Operation kind, Operate operate, Ended ended, Orders& orders) noexcept {
         bool handed_over = false;
         try {
+            HandOver const hand_over{means_->executor.context()};
             if (means_->executor_gone || Inside::of(means_->dropping))
                 throw boost::system::system_error{boost::asio::error::operation_aborted};
             auto const self = this->shared_from_this();
@@ -113,6 +115,12 @@ protected:
         } catch (...) {
             if (!handed_over) ended(Failure::current(), orders);  // else the listener has done so at its end
         }
+    }
+
+    /// Asks it to stop, but where its context has gone, and it with that.
+    void stop(Task& task) noexcept {
+        HandOver const hand_over{means_->executor.context()};
+        if (!means_->executor_gone) task.cancel();
     }
 
     // ---- On the pool's own threads ---------------------------------------------------------------------------------

@@ -141,7 +141,7 @@ protected:
 
     void summon(Waiter& waiter, Orders& orders) noexcept {
         if (waiter.kind == Waiter::Kind::handler && !waiter.granted) waiter.keep = this->self_.lock();
-        if (!std::exchange(waiter.summoned, true)) orders.deliver.push(waiter);
+        orders.summon(waiter);
     }
 
     /// Ends somebody's wait with a failure, and has him told.

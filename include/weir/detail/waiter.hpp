@@ -61,6 +61,7 @@ struct Waiter {
     bool expected = false;                                    // will ask again, and its key's core waits for that
     bool had_room_made = false;                               // a place under the total, or there was none to make
     bool summoned = false;                                    // a deliver is under way: another would be one too many
+    bool handed_over = false;                                 // so by a thread that its context waits for: `HandOver`
     SlotBase* attempt = nullptr;                              // its own connect or preparation, while that is in flight
     SlotBase* granted = nullptr;                              // outcome: this, which keeps the core,
     Failure failure{};                                        // or this; for a close neither when it is drained

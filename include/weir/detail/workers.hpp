@@ -8,6 +8,7 @@
 #include <mutex>
 #include <thread>
 #include <utility>
+#include <weir/detail/hand_over.hpp>
 #include <weir/detail/job.hpp>
 
 namespace weir::detail {
@@ -17,7 +18,10 @@ namespace weir::detail {
 template <class Run>
 bool start_thread(Run run) noexcept {
     try {
-        std::thread{std::move(run)}.detach();
+        std::thread{[run = std::move(run)]() mutable {
+            HandOver::enlist();
+            run();
+        }}.detach();
         return true;
     } catch (...) {
         return false;
