@@ -18,18 +18,18 @@ namespace weir::detail {
 class HandOver {
 public:
     /// From now on this thread is one that no user can join.
-    static void enlist() noexcept { is_ours_ = true; }
-    static bool is_ours() noexcept { return is_ours_; }
+    static void enlist() noexcept { ours = true; }
+    static bool is_ours() noexcept { return ours; }
 
     /// Between them this thread, one of ours, posts to what runs on that context.
     static void begin(void const* context) noexcept {
         // Sequentially consistent: whoever begins then looks whether the context has gone, and whoever says that it goes
         // then looks whether somebody has begun.
         under_way(context).fetch_add(1);
-        ++mine_;
+        ++mine;
     }
     static void end(void const* context) noexcept {
-        --mine_;
+        --mine;
         // Release: pairs with the load in `await_all`. After it nothing of the pool or of the context is touched.
         auto& count = under_way(context);
         if (count.fetch_sub(1, std::memory_order_release) == 1) count.notify_all();
@@ -37,7 +37,7 @@ public:
 
     /// Waits until nobody hands over anything to that context; but not in what is called as it is handed over.
     static void await_all(void const* context) noexcept {
-        if (mine_ > 0) return;
+        if (mine > 0) return;
         auto& count = under_way(context);
         while (auto const seen = count.load()) count.wait(seen);
     }
@@ -56,12 +56,12 @@ private:
     using Count = std::atomic<std::uint32_t>;
 
     static Count& under_way(void const* context) noexcept {
-        return counts_[reinterpret_cast<std::uintptr_t>(context) / 64 % counts_.size()];
+        return counts[reinterpret_cast<std::uintptr_t>(context) / 64 % counts.size()];
     }
 
-    static inline std::array<Count, 61> counts_{};
-    static inline thread_local bool is_ours_ = false;
-    static inline thread_local std::size_t mine_ = 0;
+    static inline std::array<Count, 61> counts{};
+    static inline thread_local bool ours = false;
+    static inline thread_local std::size_t mine = 0;
 
     void const* const context_;
 };
