@@ -138,17 +138,18 @@ public:
     }
 
     void deliver() noexcept override {
+        auto const kept = core_->executor().loop();
+        // They end after all that touches the contexts, also after our copy of the executor, which may be a strand's last.
+        HandOver const handed_to_handler{std::move(to_handler)};
+        HandOver const handed_to_pool{std::move(to_pool)};
         // One that was only summoned to try stays in line, where it may have to connect yet.
         if (!core_->has_patience()) pool_work_.reset();
-        auto const kept = core_->executor().loop();
-        auto const* const awaits_us = std::exchange(handed_over, false) ? context : nullptr;
         auto const executor = work_.get_executor();
         try {
             asio::post(executor, Visit{this});
         } catch (...) {
             // The visit has ended the node: the handler goes unheard, and what was granted goes back.
         }
-        if (awaits_us) HandOver::end(awaits_us);
     }
 
     void leave_pool_executor(asio::execution_context const* of) noexcept override {
@@ -227,6 +228,7 @@ private:
         auto* const pools = executor.context();
         if (pools && pools == context) return;  // which the handler's own work keeps from running out of work
         pool_work_.emplace(executor.get());
+        works_on = pools;
     }
 
     void complete() {

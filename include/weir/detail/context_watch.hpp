@@ -2,9 +2,11 @@
 
 #include <array>
 #include <atomic>
+#include <boost/asio/execution/context.hpp>
 #include <boost/asio/execution/context_as.hpp>
 #include <boost/asio/execution_context.hpp>
 #include <boost/asio/query.hpp>
+#include <boost/asio/strand.hpp>
 #include <memory>
 #include <mutex>
 #include <utility>
@@ -46,7 +48,11 @@ class ContextWatch final : public boost::asio::execution_context::service {
 public:
     static inline boost::asio::execution_context::id id;
 
-    explicit ContextWatch(boost::asio::execution_context& context) : boost::asio::execution_context::service{context} {}
+    explicit ContextWatch(boost::asio::execution_context& context) : boost::asio::execution_context::service{context} {
+        // What a context has last goes first. A strand that is made for an operation when the strands have gone, and we
+        // are not told yet, would never run nor end.
+        boost::asio::strand<Shown> const after_us{Shown{&context}};
+    }
 
     void add(std::weak_ptr<User> user) {
         std::lock_guard const lock{mutex_};
@@ -55,6 +61,16 @@ public:
     }
 
 private:
+    /// No more of an executor than a strand asks for.
+    struct Shown {
+        boost::asio::execution_context* context;
+
+        boost::asio::execution_context& query(boost::asio::execution::context_t) const noexcept { return *context; }
+        template <class Function>
+        void execute(Function&&) const {}
+        bool operator==(Shown const&) const noexcept = default;
+    };
+
     void shutdown() override {
         std::unique_lock lock{mutex_};
         auto const users = std::exchange(users_, {});

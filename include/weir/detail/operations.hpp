@@ -54,9 +54,11 @@ protected:
                 if constexpr (P::is_keyed) this->run_errands(orders);
             } else if (SlotBase* const closing = orders.close.pop()) {
                 close(static_cast<Resource&>(*closing), where, orders);
-            } else if (auto const task = std::move(orders.cancel)) {
+            } else if (auto task = std::move(orders.cancel)) {
                 orders.cancel = std::move(task->next);
+                HandOver const hand_over{std::move(task->hand_over)};
                 this->stop(*task);
+                task.reset();  // perhaps the last that knew of it, and of its strand
             } else if (std::exchange(orders.sweep, false)) {
                 this->sweep_on_worker();
             } else if (orders.alarm != time_point::max()) {

@@ -52,12 +52,13 @@ struct Orders {
     void summon(Waiter& waiter) noexcept {
         if (std::exchange(waiter.summoned, true)) return;
         deliver.push(waiter);
-        waiter.handed_over = waiter.context && HandOver::is_ours();
-        if (waiter.handed_over) HandOver::begin(waiter.context);
+        waiter.to_handler = HandOver{waiter.context};
+        waiter.to_pool = HandOver{waiter.works_on};
     }
 
     void push_cancel(std::shared_ptr<Task> const& task) noexcept {
         if (!task || std::exchange(task->asked_to_stop, true)) return;
+        task->hand_over = HandOver{task->context};
         task->next = std::move(cancel);
         cancel = task;
     }

@@ -107,6 +107,7 @@ protected:
             // Every resource is closed: a thread that is held up in here for as long as a close may take spares it nothing.
             auto const begins = kind == Operation::closing ? Begins::always : Begins::unless_cancelled;
             auto const task = std::make_shared<RunningTask>(means_->executor.get(), begins);
+            task->context = means_->executor.context();
             typename RunningTask::Operation operation = [self, operate] { return operate(); };
             if (!arbiter_.begin_task(slot, kind, task, orders)) throw boost::system::system_error{Errc::closed};
             auto listener = std::make_unique<Listener<Ended>>(self, ended);
@@ -119,7 +120,6 @@ protected:
 
     /// Asks it to stop, but where its context has gone, and it with that.
     void stop(Task& task) noexcept {
-        HandOver const hand_over{means_->executor.context()};
         if (!means_->executor_gone) task.cancel();
     }
 
@@ -176,11 +176,12 @@ protected:
         WaiterChain unheard;
         Orders orders;
         arbiter_.context_gone(context, unheard, orders);
+        carry_out(orders,
+                  Where::on_worker);  // before users' handlers are destroyed, and with one perhaps the next context
         while (Waiter* const waiter = unheard.pop()) {
             Inside const inside{identity()};
             waiter->abandon();
         }
-        carry_out(orders, Where::on_worker);
     }
 
     void set_alarm(time_point at) noexcept { means_->alarms->set(alarm_, at); }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <weir/detail/hand_over.hpp>
 
 namespace weir::detail {
 
@@ -15,8 +16,11 @@ public:
     /// Whether this thread is inside the operation.
     virtual bool is_running_here() const noexcept = 0;
 
+    void const* context = nullptr;  // where it runs
+
     // Guarded by the core's mutex until it is asked to stop, which is once.
     bool asked_to_stop = false;
+    HandOver hand_over{};          // by whoever asks
     std::shared_ptr<Task> next{};  // in the chain of whoever asks
 };
 

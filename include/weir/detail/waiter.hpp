@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <memory>
 #include <weir/detail/failure.hpp>
+#include <weir/detail/hand_over.hpp>
 #include <weir/detail/slot.hpp>
 
 namespace weir::detail {
@@ -61,13 +62,15 @@ struct Waiter {
     bool expected = false;                                    // will ask again, and its key's core waits for that
     bool had_room_made = false;                               // a place under the total, or there was none to make
     bool summoned = false;                                    // a deliver is under way: another would be one too many
-    bool handed_over = false;                                 // so by a thread that its context waits for: `HandOver`
     SlotBase* attempt = nullptr;                              // its own connect or preparation, while that is in flight
     SlotBase* granted = nullptr;                              // outcome: this, which keeps the core,
     Failure failure{};                                        // or this; for a close neither when it is drained
     std::shared_ptr<void> keep{};                             // of a handler that was told and has no slot: the core
-    boost::asio::execution_context const* context = nullptr;  // where its handler runs
-    Waiter* next = nullptr;                                   // in a chain of those to deliver to
+    boost::asio::execution_context const* context = nullptr;  // where its handler runs,
+    boost::asio::execution_context const* works_on = nullptr;  // and the pool's executor, if it holds work there
+    HandOver to_handler{};                                     // while it is told
+    HandOver to_pool{};                                        // likewise
+    Waiter* next = nullptr;                                    // in a chain of those to deliver to
     boost::intrusive::list_member_hook<> in_line{};
     boost::intrusive::list_member_hook<> in_turn{};     // by its deadline, in one of these two,
     boost::intrusive::set_member_hook<> by_deadline{};  // if it has one: see `Deadlines`
