@@ -21,6 +21,7 @@ class HandOver {
 public:
     /// From now on this thread is one that no user can join.
     static void enlist() noexcept { ours = true; }
+    static bool is_ours() noexcept { return ours; }
 
     /// Waits until nobody hands over anything to that context; but not in what is called as it is handed over.
     static void await_all(void const* context) noexcept {
@@ -31,11 +32,7 @@ public:
 
     HandOver() = default;
     explicit HandOver(void const* context) noexcept : context_{ours ? context : nullptr} {
-        if (!context_) return;
-        // Sequentially consistent: whoever begins then looks whether the context has gone, and whoever says that it goes
-        // then looks whether somebody has begun.
-        under_way(context_).fetch_add(1);
-        ++mine;
+        if (context_) begin();
     }
     HandOver(HandOver&& other) noexcept : context_{std::exchange(other.context_, nullptr)} {}
     HandOver& operator=(HandOver&& other) noexcept {
@@ -44,15 +41,25 @@ public:
         return *this;
     }
     ~HandOver() {
-        if (!context_) return;
+        if (context_) end();
+    }
+
+private:
+    using Count = std::atomic<std::uint32_t>;
+
+    // Apart: most threads are users'.
+    [[gnu::noinline]] void begin() const noexcept {
+        // Sequentially consistent: whoever begins then looks whether the context has gone, and whoever says that it goes
+        // then looks whether somebody has begun.
+        under_way(context_).fetch_add(1);
+        ++mine;
+    }
+    [[gnu::noinline]] void end() const noexcept {
         --mine;
         // Release: pairs with the load in `await_all`. After it nothing of the pool or of the context is touched.
         auto& count = under_way(context_);
         if (count.fetch_sub(1, std::memory_order_release) == 1) count.notify_all();
     }
-
-private:
-    using Count = std::atomic<std::uint32_t>;
 
     static Count& under_way(void const* context) noexcept {
         return counts[reinterpret_cast<std::uintptr_t>(context) / 64 % counts.size()];

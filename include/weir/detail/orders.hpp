@@ -52,6 +52,7 @@ struct Orders {
     void summon(Waiter& waiter) noexcept {
         if (std::exchange(waiter.summoned, true)) return;
         deliver.push(waiter);
+        if (!HandOver::is_ours()) return;
         waiter.to_handler = HandOver{waiter.context};
         waiter.to_pool = HandOver{waiter.works_on};
     }
