@@ -239,6 +239,42 @@ TEST(DyingContexts, Rule43WaitForThoseWhoStopWhatRanThere) {
     EXPECT_TRUE(pool.close(20s));
 }
 
+/// Dies with its pool: on one of the pool's threads slowly.
+struct Lingering {
+    explicit Lingering(Steps& s) noexcept : steps{&s} {}
+    Lingering(Lingering&& other) noexcept : steps{std::exchange(other.steps, nullptr)}, user{other.user} {}
+    Lingering& operator=(Lingering&&) = delete;
+    ~Lingering() {
+        if (!steps || std::this_thread::get_id() == user) return;
+        steps->posted = true;
+        stay_until(steps->go_on);
+        steps->too_late = steps->go_on.load();
+    }
+    int connect() const { return 1; }
+    void close(int) const {}
+
+    Steps* steps;
+    std::thread::id user = std::this_thread::get_id();
+};
+
+// A close has ended, and the pool with it, but for the thread that closed the last one: it may be the last that keeps
+// the pool's executor, which here is a strand.
+TEST(DyingContexts, Rule38WaitForThoseWhoLetGoOfThePoolsExecutor) {
+    for (int i = 0; i != 2000; ++i) {
+        Steps steps;
+        auto io = std::make_unique<asio::io_context>();
+        {
+            Numbers pool{asio::any_io_executor{asio::make_strand(*io)}, Lingering{steps}};
+            pool.acquire().release();
+            ASSERT_TRUE(pool.close());
+        }
+        io.reset();
+        steps.go_on = true;
+        ASSERT_FALSE(steps.too_late);
+        if (steps.posted) break;
+    }
+}
+
 // ---- One after the other -----------------------------------------------------------------------------------------------
 
 // With the handlers of one its owner's next context goes, for which somebody has just been summoned to try.

@@ -31,11 +31,12 @@ public:
     }
     void forget() { alarms_.forget(entry_); }
 
-    void ring() noexcept override {
+    detail::HandOver ring() noexcept override {
         std::lock_guard const lock{mutex_};
         rings_.push_back(steady_clock::now());
         if (on_ring) on_ring();
         rang_.notify_all();
+        return {};
     }
     std::vector<steady_clock::time_point> await(std::size_t n) {
         std::unique_lock lock{mutex_};

@@ -7,6 +7,7 @@
 #include <condition_variable>
 #include <memory>
 #include <mutex>
+#include <weir/detail/hand_over.hpp>
 #include <weir/detail/workers.hpp>
 
 namespace weir::detail {
@@ -14,7 +15,8 @@ namespace weir::detail {
 /// Who is rung for.
 class AlarmUser {
 public:
-    virtual void ring() noexcept = 0;
+    /// What it returns ends when nothing of the user's is touched any more: after the caller has let go of it.
+    virtual HandOver ring() noexcept = 0;
 
 protected:
     ~AlarmUser() = default;
@@ -81,8 +83,10 @@ private:
             take_out(first);
             auto user = first.user.lock();
             lock.unlock();
-            if (user) user->ring();
-            user.reset();  // perhaps the last that knew of it
+            if (user) {
+                HandOver const last = user->ring();
+                user.reset();  // perhaps the last that knew of it
+            }
             lock.lock();
         }
     }

@@ -131,11 +131,13 @@ protected:
     bool submit(Resource& slot) noexcept {
         auto const run = [](void* argument) noexcept {
             auto& given = static_cast<Resource&>(*static_cast<SlotBase*>(argument));
+            HandOver last;
             auto const self = std::static_pointer_cast<Runner>(given.keep);
             self->arbiter_.hold(Holder::thread);
             Orders orders;
             (static_cast<Self&>(*self).*Do)(given, orders);
             self->carry_out(orders, Where::here);
+            last = self->until_forgotten();
             self->unhold(Holder::thread);
         };
         slot.job = {run, static_cast<SlotBase*>(&slot)};
@@ -222,12 +224,18 @@ private:
         Ended then_;
     };
 
-    void ring() noexcept override {
+    HandOver ring() noexcept override {
         Orders orders;
         arbiter_.ring(std::chrono::steady_clock::now(), orders);
         carry_out(orders, Where::on_worker);
+        HandOver last = until_forgotten();
         unhold(Holder::thread);
+        return last;
     }
+
+    /// For a thread of ours whose work is done: a close may end now, and the pool and its context after it, and the thread
+    /// may be the last that keeps the executor.
+    HandOver until_forgotten() const noexcept { return HandOver{means_->executor.context()}; }
 
     void report_overdue() noexcept {
         observe([&](auto& observer) {
@@ -237,10 +245,12 @@ private:
 
     static void sweep_job(void* argument) noexcept {
         auto& self = *static_cast<Runner*>(argument);
+        HandOver last;
         auto const keep = self.sweeper_;
         bool const held = self.arbiter_.hold(Holder::thread);
         if (held) self.sweep(Where::here);
         self.sweep_done();
+        last = self.until_forgotten();
         if (held) self.unhold(Holder::thread);
     }
 
