@@ -68,7 +68,8 @@ public:
 
     /// A pool whose awaitable connectors and hooks run on `executor`, and by default its handlers too.
     ///
-    /// The executor's context may be shut down before or after the pool.
+    /// The executor's context may be shut down before or after the pool; that of a strand, which may not outlive it, after
+    /// the pool and its leases.
     template <class Connector>
     Pool(executor_type executor, Connector connector, Options options = {})
         : core_{Core::make(checked(std::move(executor)), std::move(connector), std::move(options))} {}
