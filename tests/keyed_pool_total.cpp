@@ -243,6 +243,15 @@ TEST_F(KeyedTotal, Rule8OnePlaceOnItsWayIsForOneWhereNobodyMayWait) {
     expect_ended(pool, hosts);
 }
 
+TEST_F(KeyedTotal, Rule8APlaceThatComesWhileHeIsToldIsHis) {
+    HostPool<> pool{hosts, {.per_key = {.size = {.max_waiters = 0}}, .total = 1}};
+    for (int round = 0; round != 10'000; ++round) {
+        auto const lease = pool.try_acquire_for(round % 2 == 0 ? "a" : "b", 20s);
+        ASSERT_TRUE(lease.has_value()) << "round " << round;
+    }
+    expect_ended(pool, hosts);
+}
+
 TEST_F(KeyedTotal, NothingIsClosedForOneThatLacksMoreThanAPlace) {
     HostPool<> pool{hosts, {.per_key = {.size = {.high = 1}}, .total = 2}};
     auto a = pool.acquire("a");

@@ -139,9 +139,10 @@ public:
             if (!may_open && told == Told::no && (P::is_keyed || !refused)) return Answer::would_wait;
             if (refused) {
                 if constexpr (P::is_keyed) {
-                    // For one place that is on its way to nobody else he may wait all the same.
-                    if (queue.waiting() == 0 && this->has_room(now)) continue;
+                    // For one place that is on its way to nobody else he may wait all the same. It may have come
+                    // since we looked.
                     waiter.owed = this->is_promised(now);
+                    if (!waiter.owed && queue.waiting() == 0 && this->has_room(now)) continue;
                 }
                 if (!waiter.owed) {
                     ++ledger.counts.rejected;
