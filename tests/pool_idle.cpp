@@ -1,6 +1,7 @@
 // What lies idle, how long, and how it is swept. Time is the manual clock's unless a name says otherwise.
 
 #include "support/fake_pool.hpp"
+#include "support/no_rounds.hpp"
 #include "support/ownership.hpp"
 #include "support/waiters.hpp"
 
@@ -21,7 +22,7 @@ using std::chrono::steady_clock;
 using testing::ManualClock;
 using Ids = std::vector<std::uint64_t>;
 
-/// Pools on a context that never runs: no timer of theirs sweeps behind the test's back.
+/// Pools on a context that never runs. Where it matters who sweeps, and when, there are `NoRounds`.
 template <class Store>
 struct PoolIdle : ::testing::Test {
     template <class... Policies>
@@ -44,6 +45,7 @@ TYPED_TEST_SUITE(PoolIdle, Stores);
 TYPED_TEST(PoolIdle, Rule27UpToLowStayForEverTheOthersForTheirTimeToLive) {
     typename TestFixture::template Pool<> pool{
         this->never_run.get_executor(), this->connector, {.size = {.low = 1, .high = 3}, .idle = {.ttl = 8s}}};
+    NoRounds const alone{pool};
     this->park(pool, 3);
     ManualClock::advance(8s - 1ns);
     for (int i = 0; i != 5; ++i) pool.sweep();
@@ -62,6 +64,7 @@ TYPED_TEST(PoolIdle, Rule27UpToLowStayForEverTheOthersForTheirTimeToLive) {
 TYPED_TEST(PoolIdle, Rule27LowIsCountedByOpenOnes) {
     typename TestFixture::template Pool<> pool{
         this->never_run.get_executor(), this->connector, {.size = {.low = 2, .high = 4}, .idle = {.ttl = 8s}}};
+    NoRounds const alone{pool};
     this->park(pool, 3);
     auto const held_a = pool.acquire();
     auto const held_b = pool.acquire();
@@ -130,6 +133,7 @@ TYPED_TEST(PoolIdle, Rule27KeepIdleKeepsThemAll) {
 TYPED_TEST(PoolIdle, Rule28TheTimeToLiveBeginsAtTheLastReturn) {
     typename TestFixture::template Pool<> pool{
         this->never_run.get_executor(), this->connector, {.size = {.high = 1}, .idle = {.ttl = 8s}}};
+    NoRounds const alone{pool};
     this->park(pool, 1);
     for (int i = 0; i != 4; ++i) {
         ManualClock::advance(5s);
@@ -204,6 +208,7 @@ TYPED_TEST(PoolIdle, Rule30ASweepClosesTheColdestFirstAndAtMostHalf) {
     OnCpu const stay{0};
     typename TestFixture::template Pool<> pool{
         this->never_run.get_executor(), this->connector, {.size = {.high = 9}, .idle = {.ttl = 8s}}};
+    NoRounds const alone{pool};
     this->park(pool, 9);
     ManualClock::advance(8s);
     pool.sweep();
@@ -226,6 +231,7 @@ TYPED_TEST(PoolIdle, Rule30ASweepLeavesOrderAndStampsOfTheOthersAlone) {
     OnCpu const stay{0};
     typename TestFixture::template Pool<> pool{
         this->never_run.get_executor(), this->connector, {.size = {.high = 6}, .idle = {.ttl = 8s}}};
+    NoRounds const alone{pool};
     std::vector<Lease<FakeConn>> leases;
     for (int i = 0; i != 6; ++i) leases.push_back(pool.acquire());
     for (std::size_t i = 0; i != 3; ++i) leases[i].release();
@@ -249,6 +255,7 @@ TYPED_TEST(PoolIdle, Rule30ASweepLeavesOrderAndStampsOfTheOthersAlone) {
 TYPED_TEST(PoolIdle, Rule30WhatASweepLeftExpiresAtItsOwnTime) {
     typename TestFixture::template Pool<> pool{
         this->never_run.get_executor(), this->connector, {.size = {.high = 4}, .idle = {.ttl = 8s}}};
+    NoRounds const alone{pool};
     std::vector<Lease<FakeConn>> leases;
     for (int i = 0; i != 4; ++i) leases.push_back(pool.acquire());
     for (auto& lease : leases) {
@@ -270,6 +277,7 @@ TYPED_TEST(PoolIdle, Rule30WhatASweepLeftExpiresAtItsOwnTime) {
 TYPED_TEST(PoolIdle, Rule30ASweepHoldsOffNoAcquire) {
     typename TestFixture::template Pool<> pool{
         this->never_run.get_executor(), this->connector, {.size = {.high = 4}, .idle = {.ttl = 8s}}};
+    NoRounds const alone{pool};
     std::vector<Lease<FakeConn>> leases;
     for (int i = 0; i != 4; ++i) leases.push_back(pool.acquire());
     leases[0].release();
@@ -317,6 +325,7 @@ TYPED_TEST(PoolIdle, Rule30WhoComesWhileASweepClosesIsServed) {
 TYPED_TEST(PoolIdle, Rule28ASweepThatClosesOpensNothing) {
     typename TestFixture::template Pool<> pool{
         this->never_run.get_executor(), this->connector, {.size = {.low = 2, .high = 4}, .idle = {.ttl = 8s}}};
+    NoRounds const alone{pool};
     this->park(pool, 4);
     ManualClock::advance(8s);
     pool.sweep();
