@@ -1,6 +1,7 @@
 // What is to be done to a resource before it is lent, and what may come between.
 
 #include "support/fake_pool.hpp"
+#include "support/no_rounds.hpp"
 #include "support/ownership.hpp"
 #include "support/waiters.hpp"
 
@@ -143,6 +144,7 @@ TEST_F(PoolChores, Rule18WhoIsBeingPreparedForIsNotToldThatHisOwnConnectFailed) 
 // rule 4, rule 7
 TEST_F(PoolChores, Rule7ATryWhoseFirstFailsItsCheckTakesTheNext) {
     CheckingPool<> pool{connector, {.size = {.high = 2}, .upkeep = {.check_after_idle = 1s}}};
+    NoRounds const alone{pool};  // after such a jump of the clock they check, too
     EXPECT_EQ(pool.warm_up(2), 2u);
     ManualClock::advance(1s);
     connector.log->failing_checks = 1;
@@ -286,6 +288,7 @@ TEST_F(PoolChores, Rule40AfterACloseInItsResetNothingIsApplied) {
 // rule 5
 TEST_F(PoolChores, Rule5AfterItsDeadlineAnIdleOneIsLentWhateverIsToBeDoneToIt) {
     CheckingPool<Settings> pool{connector, {.size = {.high = 1}, .upkeep = {.check_after_idle = 1s}}};
+    NoRounds const alone{pool};  // after such a jump of the clock they check, too
     pool.acquire("bar").release();
     ManualClock::advance(1s);
     EXPECT_TRUE(pool.try_acquire_for(0s, "bar"));
