@@ -125,6 +125,7 @@ TEST(CloseInside, Rule41FromAHandlerSaysTrueWhenAllIsDrained) {
     Loop<> world;
     world.take().release();
     world.end();
+    EXPECT_TRUE(world.pool.close(patience));  // the worker that has told of the end is done, too
     std::optional<bool> drained;
     world.pool.async_acquire([&](error_code ec, Lease) {
         EXPECT_EQ(ec, Errc::closed);
