@@ -156,7 +156,7 @@ TEST(AsyncWork, Rule46ADeferredOperationNeverLaunchedTakesNothing) {
 // rule 25: 100,000 handlers that release at once, each serving the next, one after another and never nested.
 TEST(AsyncWork, Rule25HandlersThatReleaseAtOnceDoNotRecurse) {
     constexpr int crowd = 100'000;
-    Loop<> world{{.size = one()}};
+    Loop<> world{{.size = one(), .wait = {.timeout = 1h}}};
     Lease held = world.take();
     int served = 0;
     int depth = 0;

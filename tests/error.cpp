@@ -79,13 +79,13 @@ std::string timed_out_text(bool with_failure) {
                               return Conn{ledger};
                           },
                           {.size = {.low = 0, .high = 2}, .wait = {.timeout = 100ms}}};
-    Lease first = pool.acquire();
+    Lease first = pool.try_acquire_for(1min).value();
     if (with_failure) {
         fails = true;
         EXPECT_EQ(pool.try_acquire_for(1min).error(), refused());
         fails = false;
     }
-    Lease second = pool.acquire();
+    Lease second = pool.try_acquire_for(1min).value();
     std::string text;
     try {
         Lease third = pool.acquire();

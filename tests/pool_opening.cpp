@@ -10,6 +10,7 @@
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/error.hpp>
 #include <boost/asio/io_context.hpp>
+#include <chrono>
 #include <functional>
 #include <future>
 #include <gtest/gtest.h>
@@ -49,12 +50,14 @@ struct PoolOpening : ::testing::Test {
 
     using Pool = FakePool<>;
 
-    [[nodiscard]] bool run_until(std::function<bool()> const& done) {
-        return eventually([&] {
-            io.restart();
-            io.poll();
-            return done();
-        });
+    [[nodiscard]] bool run_until(std::function<bool()> const& done, std::chrono::seconds patience = 30s) {
+        return eventually(
+            [&] {
+                io.restart();
+                io.poll();
+                return done();
+            },
+            patience);
     }
 };
 
@@ -316,7 +319,7 @@ TEST_F(PoolOpening, Rule18TenThousandWaitersAndAConnectorThatFailsAtOnce) {
     }
     EXPECT_EQ(pool.stats().waiting, waiters - 1u);
     connector.gate(Hook::connect, Gate::error);
-    EXPECT_TRUE(run_until([&] { return answered == waiters; })) << answered;
+    EXPECT_TRUE(run_until([&] { return answered == waiters; }, 300s)) << answered;
     EXPECT_EQ(connector.calls(Hook::connect), std::size_t{waiters});
     EXPECT_LT(depth.deepest(), StackDepth::shallow) << "the stack grows with the line";
     EXPECT_EQ(pool.stats().open, 0u);
