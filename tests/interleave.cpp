@@ -8,6 +8,8 @@
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/error.hpp>
+#include <chrono>
+#include <cstdint>
 #include <future>
 #include <gtest/gtest.h>
 #include <memory>
@@ -97,18 +99,21 @@ TYPED_TEST(Interleaved, Rule11AnAsyncWaiterTooIsReachedByAReturnBeforeItIsSeen) 
 TYPED_TEST(Interleaved, Rule11AReturnAndTheDeadlineBeforeTheWaiterIsSeen) {
     typename TestFixture::Pool pool{this->connector, this->options(1)};
     auto lease = pool.acquire();
-    auto const deadline = steady_clock::now() + 20ms;
+    steady_clock::time_point deadline;
     this->points.before_enqueue.once([&] {
         this->elsewhere([&] { lease.release(); });
         this->until(deadline + 5ms);
     });
-    {
+    for (std::uint64_t early = 0;; ++early) {
+        deadline = steady_clock::now() + 20ms;
         auto const result = pool.try_acquire_until(deadline);
         if (!result) {
             EXPECT_EQ(result.error(), Errc::timed_out);
         }
+        if (this->points.before_enqueue.visits() == 0) continue;  // its time was up before it asked
         EXPECT_EQ(pool.stats().idle, result ? 0u : 1u);
-        EXPECT_EQ(pool.stats().timed_out, result ? 0u : 1u);
+        EXPECT_EQ(pool.stats().timed_out, early + (result ? 0u : 1u));
+        break;
     }
     EXPECT_EQ(this->points.before_enqueue.visits(), 1);
     EXPECT_EQ(pool.stats().waiting, 0u);
@@ -200,19 +205,22 @@ TYPED_TEST(Interleaved, Rule9ANewcomerBetweenClaimAndDeliveryGetsNothing) {
 // rule 9, rule 13
 TYPED_TEST(Interleaved, Rule13ADeadlineAfterTheClaimIsTooLate) {
     typename TestFixture::Pool pool{this->connector, this->options(1)};
-    auto lease = pool.acquire();
-    // Generous towards the waiter getting into line, and the claim comes right after.
-    auto const deadline = steady_clock::now() + 200ms;
-    auto waiter = std::async(std::launch::async, [&] { return pool.try_acquire_until(deadline); });
-    ASSERT_TRUE(waiting(pool, 1));
-    this->points.after_claim.once([&] { this->until(deadline + 20ms); });
-    lease.release();
-    auto served = waiter.get();
-    ASSERT_EQ(this->points.after_claim.visits(), 1);
-    ASSERT_TRUE(served) << "a claimed waiter timed out";
-    EXPECT_EQ(pool.stats().timed_out, 0u);
-    EXPECT_EQ(pool.stats().leased, 1u);
-    served->release();
+    for (bool is_claimed = false; !is_claimed;) {
+        auto lease = pool.acquire();
+        auto const before = pool.stats().timed_out;
+        // Generous towards the waiter getting into line, and the claim comes right after: in time, or there is none.
+        auto const deadline = steady_clock::now() + 100ms;
+        auto waiter = std::async(std::launch::async, [&] { return pool.try_acquire_until(deadline); });
+        EXPECT_TRUE(eventually([&] { return pool.stats().waiting == 1 || steady_clock::now() > deadline; }));
+        this->points.after_claim.once([&] { this->until(deadline + 20ms); });
+        lease.release();
+        auto served = waiter.get();
+        is_claimed = this->points.after_claim.visits() == 1;
+        if (!is_claimed) continue;
+        ASSERT_TRUE(served) << "a claimed waiter timed out";
+        EXPECT_EQ(pool.stats().timed_out, before);
+        EXPECT_EQ(pool.stats().leased, 1u);
+    }
     expect_drained(pool, this->connector);
 }
 
