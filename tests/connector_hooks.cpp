@@ -236,7 +236,7 @@ TEST(ConnectorHooksInTime, AResourceUnderRecycleIsNobodys) {
 
 // It has a timeout of its own: a hook that hangs is cancelled and its resource closed.
 TEST(ConnectorHooksInTime, ARecycleThatHangsIsCancelledAndItsResourceClosed) {
-    SlowWorld world{200ms};  // it has to open within this, too
+    SlowWorld world{1s};  // it has to open within this, too, and to begin
     Got first;
     world.pool.async_acquire(first.handler());
     ASSERT_TRUE(run_until(world.io, [&] { return first.done(); }));
@@ -269,8 +269,7 @@ TEST(ConnectorHooksInTime, Rule22ARecycleThatIsLateIsARefusalWhateverItSays) {
     asio::io_context io;
     Gate gate{io.get_executor()};
     std::atomic<int> begun{0};
-    weir::Pool<Conn> pool{
-        io.get_executor(), CarefreeRecycle{{&ledger, &gate, &begun}}, {.connect = {.timeout = 200ms}}};
+    weir::Pool<Conn> pool{io.get_executor(), CarefreeRecycle{{&ledger, &gate, &begun}}, {.connect = {.timeout = 1s}}};
     Got first;
     pool.async_acquire(first.handler());
     ASSERT_TRUE(run_until(io, [&] { return first.done(); }));
