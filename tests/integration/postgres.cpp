@@ -407,12 +407,13 @@ TEST_F(Postgres, ServersThatDoNotAnswerArePassedOver) {
 
 TEST_F(Postgres, AServerThatIsFrozenCostsAConnectItsTimeAndABlockingQueryItsOwn) {
     libpq::Options options = named("frozen");
-    options.query_timeout = 100ms;
-    Pool<Connection> blocking{libpq::BlockingConnector{options}, {.size = {.high = 2}, .connect = {.timeout = 100ms}}};
+    options.query_timeout = 2s;  // which is enough for a server that is not
+    Pool<Connection> patient{libpq::BlockingConnector{options}};
+    Pool<Connection> blocking{libpq::BlockingConnector{options}, {.connect = {.timeout = 100ms}}};
     asio::io_context io;
     Pool<Connection> pool{io.get_executor(), Connector{options}, {.connect = {.timeout = 100ms}}};
     {
-        auto lease = blocking.acquire();
+        auto lease = patient.acquire();
         lease->query("SELECT 1");
         server().freeze();
         EXPECT_EQ(code_of([&] { lease->query("SELECT 1"); }), make_error_code(weir::Errc::timed_out));
@@ -425,6 +426,7 @@ TEST_F(Postgres, AServerThatIsFrozenCostsAConnectItsTimeAndABlockingQueryItsOwn)
         EXPECT_TRUE(run_until(io, [&] { return pool.stats().open == 0; }));
         server().thaw();
     }
+    EXPECT_EQ(patient.stats().open, 0u);
     EXPECT_EQ(blocking.stats().open, 0u);
     EXPECT_TRUE(wait_until([&] { return sessions("frozen") == 0; }));
 }

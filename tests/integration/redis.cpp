@@ -455,7 +455,7 @@ TEST_F(Redis, ALookDoesNotSeeThatAServerHangsAndARoundTripDoes) {
     options.command_timeout = 100ms;
     Checked passive{BlockingConnector{options}, {.upkeep = {.check_after_idle = 1s}}};
     options.check = hiredis::Check::round_trip;
-    Checked thorough{BlockingConnector{options}, {.connect = {.timeout = 100ms}, .upkeep = {.check_after_idle = 1s}}};
+    Checked thorough{BlockingConnector{options}, {.connect = {.timeout = 2s}, .upkeep = {.check_after_idle = 1s}}};
     passive.acquire().release();
     thorough.acquire().release();
     ManualClock::advance(2s);
@@ -645,7 +645,7 @@ TEST_F(Redis, ABlockingCommandHasATimeOfItsOwn) {
 
 TEST_F(Redis, AServerThatIsFrozenCostsAConnectItsTime) {
     hiredis::Options options = here();
-    Pool<Connection> blocking{BlockingConnector{options}, {.connect = {.timeout = 100ms}}};
+    Pool<Connection> blocking{BlockingConnector{options}, {.connect = {.timeout = 2s}}};  // it is to connect in the end
     asio::io_context io;
     Pool<Connection> pool{io.get_executor(), Connector{options}, {.connect = {.timeout = 100ms}}};
     server().freeze();
