@@ -162,7 +162,8 @@ TYPED_TEST(HttpFaults, StoppedAndContinued) {
 // leave the stream open: then the check before a lease has to see it. Nobody notices.
 TYPED_TEST(HttpFaults, NoRequestFailsWhereConnectionsEndBetweenRequests) {
     using weir::testing::ManualClock;
-    Nginx server{TestFixture::options({.keepalive_timeout = 100ms, .keepalive_requests = 7})};
+    // Longer than we may be held up between two requests, which must not make a night of it.
+    Nginx server{TestFixture::options({.keepalive_timeout = 2s, .keepalive_requests = 7})};
     HttpBackend<TypeParam> backend{server};
     asio::io_context io;
     weir::Pool<typename HttpBackend<TypeParam>::Connection, weir::Upkeep, ManualClock> pool{
