@@ -719,8 +719,11 @@ TEST_F(Redis, APoolThatIsClosedDuringTrafficFinishesWhatHasBegunAndLeavesNothing
     std::vector<std::future<int>> clients;
     for (int client = 0; client < 20; ++client)
         clients.push_back(asio::co_spawn(io, talk_until_closed(pool, client), asio::use_future));
-    ASSERT_TRUE(wait_until([&] { return pool.stats().acquired > 2000; }));
-    EXPECT_EQ(server().clients(), pool.stats().open);
+    ASSERT_TRUE(wait_until([&] {
+        auto const stats = pool.stats();
+        return stats.acquired > 2000 && stats.open == 4 && stats.connecting == 0;
+    }));
+    EXPECT_EQ(server().clients(), 4u);
     EXPECT_TRUE(pool.close());
     int answered = 0;
     for (auto& each : clients) answered += each.get();
