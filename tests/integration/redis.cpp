@@ -260,8 +260,8 @@ TEST_F(Redis, AReplicaRefusesToWriteAndOneWithoutItsMasterIsNotConnectedTo) {
 }
 
 TEST_F(Redis, AServerThatLoadsItsDataIsNotConnectedToBeforeItHas) {
-    // 8,000 keys at a tenth of a millisecond each, and between the thousands it answers.
-    RedisServer slow{{.config = "key-load-delay 100"}};
+    // 8,000 keys at a third of a millisecond each, and between the thousands it answers.
+    RedisServer slow{{.config = "key-load-delay 300"}};
     Pool<Connection> pool{BlockingConnector{{.port = slow.port()}}};
     {
         auto lease = pool.acquire();
