@@ -26,6 +26,7 @@
 #include "servers/fixture.hpp"
 #include "servers/postgres.hpp"
 #include "support/coroutine.hpp"
+#include "support/slow_names.hpp"
 
 namespace {
 

@@ -31,6 +31,7 @@
 #include "servers/fixture.hpp"
 #include "servers/redis.hpp"
 #include "support/coroutine.hpp"
+#include "support/slow_names.hpp"
 
 namespace {
 

@@ -3,6 +3,7 @@
 //
 //   slow.test   is waited for until the gate is opened, and is then 127.0.0.1
 //   two.test    is 127.0.0.1 and 127.0.0.2, in that order
+//   *.invalid   is nobody, whether there is a name server to say so or not
 
 #include <dlfcn.h>
 #include <netdb.h>
@@ -74,6 +75,7 @@ extern "C" int getaddrinfo(char const* node, char const* service, addrinfo const
     using Function = int(char const*, char const*, addrinfo const*, addrinfo**);
     static auto* const system = reinterpret_cast<Function*>(::dlsym(RTLD_NEXT, "getaddrinfo"));
     std::string_view const name = node ? node : "";
+    if (name.ends_with(".invalid")) return EAI_NONAME;
     if (name == "slow.test") weir::test::NameGate::get().pass();
     if (name == "slow.test") return system("127.0.0.1", service, hints, found);
     if (name != "two.test") return system(node, service, hints, found);
