@@ -63,7 +63,7 @@ template <class Shared>
 std::uint64_t work(Shared& shared, unsigned me, stress::Until const& until) {
     stress::Random random{me};
     std::uint64_t rounds = 0;
-    while (!until.over()) {
+    do {  // once at least, however late it is
         for (int i = 0; i != 64; ++i) {
             std::array<SlotBase*, 4> mine{};
             std::size_t const want = 1 + random.below(mine.size());
@@ -84,7 +84,7 @@ std::uint64_t work(Shared& shared, unsigned me, stress::Until const& until) {
             check(!at_once || shared.store.size() <= Shared::node_count, "more nodes are counted than there are");
             rounds += have;
         }
-    }
+    } while (!until.over());
     return rounds;
 }
 
@@ -107,7 +107,7 @@ std::uint64_t keep_house(Shared& shared, unsigned me, stress::Until const& until
             away.push_back(slot);
         }
     };
-    while (!until.over()) {
+    do {
         std::lock_guard const lock{shared.mutex};
         switch (random.below(4)) {
             case 0:  // an acquirer finds nothing, shuts the gate, and is served
@@ -131,7 +131,7 @@ std::uint64_t keep_house(Shared& shared, unsigned me, stress::Until const& until
         put_back();
         shared.store.open();
         ++rounds;
-    }
+    } while (!until.over());
     return rounds;
 }
 

@@ -133,7 +133,8 @@ int main(int argc, char** argv) {
     std::uint64_t rounds = 0;
     std::atomic<std::uint64_t> served{0};
     std::atomic<std::uint64_t> refused{0};
-    while (!until.over() && stress::failures == 0) {
+    // Until somebody was refused, which takes a while where a round of so short a time sees few connects.
+    while ((!until.over() || refused == 0) && stress::failures == 0) {
         World world;
         boost::asio::thread_pool executor{2};
         {
@@ -225,6 +226,5 @@ int main(int argc, char** argv) {
                                                 std::to_string(world.closed) + " closed");
         ++rounds;
     }
-    check(refused > 0, "nobody was ever refused");
     return stress::verdict("shared_pool", rounds);
 }
