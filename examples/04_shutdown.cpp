@@ -52,7 +52,7 @@ asio::awaitable<void> end_at_signal(SessionPool& pool, int const& served, int& s
     co_await signals.async_wait(asio::use_awaitable);
     std::cout << "signal: " << pool.stats().leased << " requests are under way\n";
 
-    auto [error] = co_await pool.async_close_for(1s, asio::as_tuple(asio::deferred));
+    auto [error] = co_await pool.async_close_for(5s, asio::as_tuple(asio::deferred));
     std::cout << (error ? "gave up: " + error.message() : "drained") << " after " << served << " requests\n";
     status = error ? 1 : 0;
 }
