@@ -7,6 +7,7 @@
 #include <work.hpp>
 #if defined(__linux__)
 #include <linux/membarrier.h>
+#include <sched.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 #endif
@@ -36,9 +37,31 @@ void membarrier(benchmark::State& state) {
 BENCHMARK(membarrier)->Name("floor/membarrier");
 #endif
 
-// Only the pointer is looked at: all contenders lend the latest returned first, so it is always the same.
+/// Keeps this thread on the processor on which it is.
+class Stay {
+#if defined(__linux__)
+public:
+    Stay() {
+        sched_getaffinity(0, sizeof before_, &before_);
+        cpu_set_t here;
+        CPU_ZERO(&here);
+        CPU_SET(static_cast<std::size_t>(sched_getcpu()), &here);
+        sched_setaffinity(0, sizeof here, &here);
+    }
+    Stay(Stay const&) = delete;
+    Stay& operator=(Stay const&) = delete;
+    ~Stay() { sched_setaffinity(0, sizeof before_, &before_); }
+
+private:
+    cpu_set_t before_{};
+#endif
+};
+
+// Only the pointer is looked at: all contenders lend the latest returned first, some of them that of the processor, so
+// it is always the same.
 template <class Pool>
 void sync(benchmark::State& state) {
+    [[maybe_unused]] Stay const here;
     bench::Shared<Pool> shared{resources};
     auto probe = shared.pool().acquire();
     auto const* const first = probe.get();
