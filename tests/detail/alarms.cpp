@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 #include <memory>
 #include <mutex>
+#include <semaphore>
 #include <utility>
 #include <vector>
 #include <weir/detail/alarms.hpp>
@@ -116,11 +117,21 @@ TEST_F(AlarmsTest, RingsForEachAtItsOwnTime) {
 }
 
 TEST_F(AlarmsTest, ForgetsOneAndRingsForTheOther) {
-    auto const now = steady_clock::now();
-    one->set(now + 2ms);
-    other->set(now + 5ms);
+    // Its time may come before it is forgotten: so the thread is kept busy meanwhile.
+    std::binary_semaphore rings{0};
+    std::binary_semaphore go_on{0};
+    other->on_ring = [&, first = true]() mutable {
+        if (!std::exchange(first, false)) return;
+        rings.release();
+        go_on.acquire();
+    };
+    other->set(steady_clock::now());
+    rings.acquire();
+    one->set(steady_clock::now());
+    other->set(steady_clock::now() + 1ms);
     one->forget();
-    other->await(1);
+    go_on.release();
+    other->await(2);
     EXPECT_EQ(one->rings(), 0u);
 }
 
