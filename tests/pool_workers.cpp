@@ -2,13 +2,12 @@
 
 #include "support/fake_pool.hpp"
 #include "support/ownership.hpp"
+#include "support/threads.hpp"
 #include "support/waiters.hpp"
 
 #include <boost/asio/io_context.hpp>
-#include <fstream>
 #include <gtest/gtest.h>
 #include <memory>
-#include <string>
 #include <thread>
 #include <vector>
 
@@ -18,21 +17,11 @@ namespace {
 namespace asio = boost::asio;
 using boost::system::error_code;
 
-/// How many threads this process has; 0 where that cannot be told.
-std::size_t threads() {
-    std::ifstream status{"/proc/self/status"};
-    for (std::string word; status >> word;) {
-        std::size_t count = 0;
-        if (word == "Threads:" && status >> count) return count;
-    }
-    return 0;
-}
-
-/// The same, once the threads of pools that are gone have ended, too.
+/// How many threads there are once those of pools that are gone have ended, too.
 std::size_t settled_threads() {
-    std::thread{[] {}}.join();  // with the first thread ThreadSanitizer starts one of its own
-    auto count = threads();
-    for (auto before = count + 1; before != count; count = threads()) {
+    start_and_end_a_thread();
+    auto count = count_threads();
+    for (auto before = count + 1; before != count; count = count_threads()) {
         before = count;
         std::this_thread::sleep_for(30ms);
     }
@@ -103,12 +92,12 @@ TEST(PoolWorkers, Rule34NoThreadIsStartedBeforeItIsNeeded) {
     FakeConnector connector;
     FakePool<KeepIdle> pool{connector};
     for (int i = 0; i != 3; ++i) pool.acquire().release();
-    EXPECT_EQ(threads(), before);
+    EXPECT_EQ(count_threads(), before);
     // A try that finds nothing connects in the background.
     auto const lease = pool.acquire();
     EXPECT_FALSE(pool.try_acquire());
     EXPECT_TRUE(eventually([&] { return pool.stats().idle == 1; }));
-    EXPECT_GT(threads(), before);
+    EXPECT_GT(count_threads(), before);
 }
 
 TEST(PoolWorkers, AreGoneWithThePool) {
@@ -121,7 +110,7 @@ TEST(PoolWorkers, AreGoneWithThePool) {
         EXPECT_TRUE(eventually([&] { return pool.stats().idle == 1; }));
         expect_drained(pool, connector);
     }
-    EXPECT_TRUE(eventually([&] { return threads() == before; }));
+    EXPECT_TRUE(eventually([&] { return count_threads() == before; }));
 }
 
 }  // namespace
