@@ -6,6 +6,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <future>
 #include <gtest/gtest.h>
 #include <mutex>
@@ -32,6 +33,19 @@ auto wait_in_line(Pool& pool, std::chrono::steady_clock::duration patience = gen
 template <class Pool>
 [[nodiscard]] bool waiting(Pool const& pool, std::size_t count) {
     return eventually([&] { return pool.stats().waiting == count; });
+}
+
+/// Stands in line until its short time is up. Who is held up for so long on his way there is told so without having
+/// waited, and comes again: tells how often.
+template <class Pool>
+std::uint64_t wait_in_vain(Pool& pool, std::chrono::steady_clock::duration patience) {
+    auto const before = pool.stats().waited;
+    std::uint64_t times = 0;
+    do {
+        EXPECT_EQ(pool.try_acquire_for(patience).error(), Errc::timed_out);
+        ++times;
+    } while (pool.stats().waited == before && !::testing::Test::HasFailure());
+    return times;
 }
 
 /// Who came when; from any thread.
