@@ -32,6 +32,7 @@ TYPED_TEST_SUITE(PoolResize, Stores);
 
 // rule 36
 TYPED_TEST(PoolResize, Rule36SmallerClosesTheSurplusOfTheIdleNowAndTheColdestFirst) {
+    OnCpu const stay{0};  // between processors they are as cold as each other
     {
         auto leases = this->take(4);
         for (auto& lease : leases) lease.release();  // 1 is the coldest
