@@ -535,7 +535,7 @@ TEST(PoolSettingsPassedOver, Rule35WhatAnAsyncAcquirePassedOverIsClosedOnAWorker
     EXPECT_NE(closer.get(), std::this_thread::get_id());
     io.run();
     EXPECT_TRUE(served);
-    EXPECT_EQ(pool.stats().closed_stale, 1u);
+    EXPECT_TRUE(eventually([&] { return pool.stats().closed_stale == 1; }));
 }
 
 }  // namespace

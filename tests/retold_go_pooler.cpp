@@ -162,7 +162,8 @@ TEST_F(RetoldGoPooler, MoreKeysThanPlacesTakeTurnsThoughEachIsReleasedByHand) {
             }
         });
     for (auto& thread : threads) thread.join();
-    EXPECT_EQ(keys(pool), std::set<std::string>{});
+    // What was to make room may still be on its way out, though its place was not needed after all.
+    EXPECT_TRUE(eventually([&] { return keys(pool).empty(); }));
     EXPECT_LE(hosts.max_open(), 2u);
     expect_ended(pool, hosts);
 }

@@ -1,5 +1,6 @@
 // What time it is: SteadyClock. The manual one has a file of its own.
 
+#include "support/eventually.hpp"
 #include "support/fake_pool.hpp"
 #include "support/ownership.hpp"
 
@@ -22,7 +23,7 @@ TEST(SteadyClock, Rule28AgesByRealTime) {
     pool.acquire().release();
     std::this_thread::sleep_for(30ms);
     pool.sweep();
-    EXPECT_EQ(pool.stats().closed_idle, 1u);
+    EXPECT_TRUE(eventually([&] { return pool.stats().closed_idle == 1; }));  // the pool may be at it by itself
     expect_drained(pool, connector);
 }
 
