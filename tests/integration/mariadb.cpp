@@ -410,11 +410,13 @@ asio::awaitable<void> relay(asio::ip::tcp::acceptor& acceptor) {
 
 TEST_F(Mariadb, AnAddressWhereNobodyListensIsPassedOver) {
     asio::io_context io;
-    asio::ip::tcp::acceptor second{io, {asio::ip::make_address_v4("127.0.0.2"), 0}};
+    asio::ip::tcp::socket const nobody{io, {asio::ip::address_v4::loopback(), 0}};  // bound, and does not listen
+    auto const port = nobody.local_endpoint().port();
+    asio::ip::tcp::acceptor second{io, {asio::ip::make_address_v4("127.0.0.2"), port}};
     asio::co_spawn(io, relay(second), [](std::exception_ptr const&) {});
     mariadb::Options two = options();
     two.host = "two.test";
-    two.port = second.local_endpoint().port();
+    two.port = port;
     Runner const running{io};
     struct AtTheEnd {
         asio::ip::tcp::acceptor& closed;
