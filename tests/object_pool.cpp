@@ -435,6 +435,24 @@ TEST_F(ObjectPools, TrimOnAnExecutorOfTheUsers) {
     EXPECT_LE(io.run(), 1u) << "many trims were waiting";
 }
 
+TEST_F(ObjectPools, HaveNothingRunForThemWhileTheyAreEmpty) {
+    boost::asio::io_context io;
+    Pool pool{io.get_executor(), [] { return Thing{}; }, Pool::Options{.trim_every = 1ms}};
+    pool.acquire().release();
+    EXPECT_TRUE(eventually([&] {
+        io.restart();
+        io.poll();
+        return pool.stats().dropped == 1;
+    }));
+    EXPECT_TRUE(eventually([&] {
+        io.restart();
+        io.poll();
+        std::this_thread::sleep_for(20ms);
+        io.restart();
+        return io.poll() == 0;
+    }));
+}
+
 TEST_F(ObjectPools, EndBeforeATrimThatIsStillToRun) {
     boost::asio::io_context io;
     {

@@ -1,6 +1,7 @@
 #pragma once
 // Trims in the background.
 
+#include <algorithm>
 #include <atomic>
 #include <functional>
 #include <memory>
@@ -51,11 +52,12 @@ private:
         }
     }
 
-    // One at a time, however long the executor takes. A job that is destroyed unrun is no job either.
+    // One at a time, however long the executor takes, and none for nothing: a job is a user, and has the trimmer stay.
+    // One that is destroyed unrun is no job either.
     template <class Executor>
     static void post(Executor const& executor, Cores const& cores,
                      std::shared_ptr<std::atomic<bool>> const& under_way) noexcept {
-        if (under_way->exchange(true)) return;
+        if (!have_objects(cores) || under_way->exchange(true)) return;
         try {
             std::shared_ptr<void> const end{nullptr, [under_way](void*) { under_way->store(false); }};
             executor.execute([end, users = users_of(cores)] {
@@ -73,11 +75,11 @@ private:
     }
 
     static std::function<bool()> wanted(Cores const& cores) {
-        return [cores] {
-            for (ObjectCore const* const core : cores)
-                if (core->has_objects()) return true;
-            return false;
-        };
+        return [cores] { return have_objects(cores); };
+    }
+
+    static bool have_objects(Cores const& cores) noexcept {
+        return std::any_of(cores.begin(), cores.end(), [](ObjectCore const* core) { return core->has_objects(); });
     }
 
     Timetable::Entry entry_;
