@@ -148,7 +148,10 @@ public:
     // ---- Keys ------------------------------------------------------------------------------------------------------
 
     /// Whether it has something open, or somebody waits for it.
-    bool contains(Key const& key) const { return house_->find(key) != nullptr; }
+    bool contains(Key const& key) const {
+        auto const core = house_->find(key);
+        return core && !core->has_vanished();
+    }
 
     /// Replaces what the key has, as `Pool::refresh`: idle ones are closed on this thread, leased ones when they come
     /// back; who waits is served with new ones.
@@ -165,7 +168,8 @@ public:
     /// No lock is held meanwhile.
     template <class F>
     void for_each(F f) const {
-        for (auto const& core : house_->all()) f(House::key_of(*core), static_cast<Stats const&>(core->stats()));
+        for (auto const& core : house_->all())
+            if (!core->has_vanished()) f(House::key_of(*core), static_cast<Stats const&>(core->stats()));
     }
 
     /// A consistent snapshot of one key, counted from when it was last made. Of one that is not there nothing but `high`

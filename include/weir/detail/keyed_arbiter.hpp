@@ -76,6 +76,12 @@ public:
         return answer;
     }
 
+    /// Whether it has ended because it was empty.
+    bool has_vanished() const noexcept {
+        std::lock_guard const lock{this->mutex_};
+        return this->tenancy_.vanished;
+    }
+
     /// A place under the total may have been granted to it.
     void permitted(Orders& orders) noexcept {
         auto const now = std::chrono::steady_clock::now();

@@ -36,6 +36,9 @@ public:
     /// They are the pool's, which outlives any key.
     Lifetime lifetime() { return house_ ? house_->lifetime() : Base::lifetime(); }
 
+    /// It may still be found for a moment.
+    bool has_vanished() const noexcept { return this->arbiter_.has_vanished(); }
+
     using Base::let_go;
 
     /// Holds back the end of the head for one of the others; false when it has come.
