@@ -21,10 +21,11 @@ public:
     Rounds(Home<Conn>& home, Options const& options) : Base{home, options} {}
 
     /// What was due by `now` is done, and when to come again is in `orders.alarm`. Holds back the end of a close until
-    /// `unhold`.
-    void ring(time_point now, Orders& orders) noexcept {
+    /// `unhold`; false when that has come, and nothing is due.
+    bool ring(time_point now, Orders& orders) noexcept {
         Lock const lock{*this, orders};
         this->alarm_at_ = time_point::max();
+        if (this->ended_) return false;
         ++this->at_work_;
         this->expire(now, orders);
         this->shed(now, orders);
@@ -46,6 +47,7 @@ public:
                 this->start_checks(now, orders);
             }
         }
+        return true;
     }
 
     /// One round of maintenance: of those over their time the coldest, at most half of what is idle.

@@ -161,6 +161,10 @@ protected:
         }
     }
 
+    /// For a thread of ours whose work is done: a close may end now, and the pool and its context after it, and the thread
+    /// may be the last that keeps the executor.
+    HandOver until_forgotten() const noexcept { return HandOver{means_->executor.context()}; }
+
     void unhold(Holder holder) noexcept {
         Orders orders;
         arbiter_.unhold(holder, orders);
@@ -226,16 +230,12 @@ private:
 
     HandOver ring() noexcept override {
         Orders orders;
-        arbiter_.ring(std::chrono::steady_clock::now(), orders);
+        bool const held = arbiter_.ring(std::chrono::steady_clock::now(), orders);
         carry_out(orders, Where::on_worker);
         HandOver last = until_forgotten();
-        unhold(Holder::thread);
+        if (held) unhold(Holder::thread);
         return last;
     }
-
-    /// For a thread of ours whose work is done: a close may end now, and the pool and its context after it, and the thread
-    /// may be the last that keeps the executor.
-    HandOver until_forgotten() const noexcept { return HandOver{means_->executor.context()}; }
 
     void report_overdue() noexcept {
         observe([&](auto& observer) {
