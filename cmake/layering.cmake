@@ -25,10 +25,10 @@ set(layers
     "lease:      lease.hpp"
     "parts:      detail/slot.hpp detail/waiter.hpp detail/sync_waiter.hpp detail/spin.hpp detail/task.hpp detail/awaitable_task.hpp detail/workers.hpp detail/alarms.hpp detail/deadline.hpp detail/deadlines.hpp detail/recent_time.hpp detail/tenant.hpp"
     "parts:      detail/chain.hpp detail/thread_number.hpp detail/asymmetric_fence.hpp detail/timetable.hpp"
-    "parts:      detail/answer.hpp detail/overload.hpp detail/job.hpp detail/hand_over.hpp detail/word128.hpp detail/failure.hpp detail/inside.hpp detail/placed_allocator.hpp detail/recycler.hpp"
+    "parts:      detail/answer.hpp detail/overload.hpp detail/job.hpp detail/word128.hpp detail/failure.hpp detail/inside.hpp detail/placed_allocator.hpp detail/recycler.hpp"
     "vocabulary: fwd.hpp connector.hpp lifetime.hpp error.hpp stats.hpp"
     "policy:     policy/*.hpp"
-    "base:       detail/config.hpp"
+    "base:       detail/config.hpp detail/hand_over.hpp"
 )
 
 # Policies decide and never do: std only, and of that no locks, threads or clock reads.

@@ -22,6 +22,7 @@
 #include <stdexcept>
 #include <thread>
 #include <utility>
+#include <weir/keyed_pool.hpp>
 #include <weir/pool.hpp>
 
 namespace weir::test {
@@ -273,6 +274,92 @@ TEST(DyingContexts, Rule38WaitForThoseWhoLetGoOfThePoolsExecutor) {
         steps.go_on = true;
         ASSERT_FALSE(steps.too_late);
         if (steps.posted) break;
+    }
+}
+
+/// Over an `io_context`, and counted, as it may not outlive that.
+struct Counted {
+    Counted(asio::io_context& context, std::atomic<int>& number) noexcept : io{&context}, copies{&number} { ++*copies; }
+    Counted(Counted const& other) noexcept : io{other.io}, copies{other.copies} { ++*copies; }
+    Counted& operator=(Counted const&) = delete;
+    ~Counted() { --*copies; }
+
+    template <class Function>
+    void execute(Function function) const {
+        asio::post(*io, std::move(function));
+    }
+    asio::io_context& query(asio::execution::context_t) const noexcept { return *io; }
+    static constexpr asio::execution::blocking_t query(asio::execution::blocking_t) noexcept {
+        return asio::execution::blocking.never;
+    }
+    bool operator==(Counted const& other) const noexcept { return io == other.io; }
+
+    asio::io_context* io;
+    std::atomic<int>* copies;
+};
+
+/// Connects for as long as it is not told to go on.
+struct Endless {
+    Steps* steps;
+    std::shared_ptr<int> alive = std::make_shared<int>(0);
+
+    int operator()() const { return connect(); }
+    int operator()(int) const { return connect(); }
+    int connect() const {
+        steps->posted = true;
+        stay_until(steps->go_on);
+        return 1;
+    }
+};
+
+// A pool that has gone may still connect; its executor goes with the context.
+TEST(DyingContexts, Rule43TakeTheExecutorOfAPoolThatHasGone) {
+    Steps steps;
+    std::atomic<int> copies{0};
+    auto io = std::make_unique<asio::io_context>();
+    Endless connect{&steps};
+    std::weak_ptr<int> const alive = connect.alive;
+    {
+        Numbers pool{asio::any_io_executor{Counted{*io, copies}}, std::move(connect)};
+        EXPECT_EQ(pool.try_acquire().error(), Errc::exhausted);
+        ASSERT_TRUE(eventually([&] { return steps.posted.load(); }));
+    }
+    EXPECT_FALSE(alive.expired());
+    EXPECT_GT(copies, 0);
+    io.reset();
+    EXPECT_EQ(copies, 0);
+    steps.go_on = true;
+    EXPECT_TRUE(eventually([&] { return alive.expired(); }));
+}
+
+TEST(DyingContexts, Rule43TakeTheExecutorOfAKeyedPoolThatHasGone) {
+    Steps steps;
+    std::atomic<int> copies{0};
+    auto io = std::make_unique<asio::io_context>();
+    Endless connect{&steps};
+    std::weak_ptr<int> const alive = connect.alive;
+    {
+        KeyedPool<int, int> pool{asio::any_io_executor{Counted{*io, copies}}, std::move(connect)};
+        EXPECT_EQ(pool.try_acquire(1).error(), Errc::exhausted);
+        ASSERT_TRUE(eventually([&] { return steps.posted.load(); }));
+    }
+    io.reset();
+    EXPECT_EQ(copies, 0);
+    steps.go_on = true;
+    EXPECT_TRUE(eventually([&] { return alive.expired(); }));
+}
+
+// Also when a thread of the pool's has not begun yet what it has to do.
+TEST(DyingContexts, Rule43TakeTheExecutorFromThreadsThatComeLate) {
+    for (int i = 0; i != 300; ++i) {
+        std::atomic<int> copies{0};
+        auto io = std::make_unique<asio::io_context>();
+        {
+            Numbers pool{asio::any_io_executor{Counted{*io, copies}}, [] { return 1; }};
+            EXPECT_EQ(pool.try_acquire().error(), Errc::exhausted);
+        }
+        io.reset();
+        ASSERT_EQ(copies, 0) << "round " << i;
     }
 }
 

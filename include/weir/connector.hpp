@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <weir/detail/hand_over.hpp>
 #include <weir/lifetime.hpp>
 
 namespace weir {
@@ -17,12 +18,13 @@ namespace detail {
 
 struct SlotBase;
 
-/// The pool, for those who tell it something about a resource of its. Each says nothing unless that is still there.
+/// The pool, for those who tell it something about a resource of its. Each says nothing unless that is still there. What
+/// it returns ends when nothing of the pool is touched any more: after the caller has let go of it.
 class ResourceEvents {
 public:
-    virtual void evict(SlotBase&, std::uint64_t id) noexcept = 0;
-    virtual void limit(SlotBase&, std::uint64_t id, std::size_t most) noexcept = 0;
-    virtual void drain(SlotBase&, std::uint64_t id) noexcept = 0;
+    virtual HandOver evict(SlotBase&, std::uint64_t id) noexcept = 0;
+    virtual HandOver limit(SlotBase&, std::uint64_t id, std::size_t most) noexcept = 0;
+    virtual HandOver drain(SlotBase&, std::uint64_t id) noexcept = 0;
 
 protected:
     ~ResourceEvents() = default;
@@ -35,8 +37,10 @@ struct ResourceHandle {
     std::uint64_t id = 0;
 
     template <class... Args>
-    void tell(void (ResourceEvents::*what)(SlotBase&, std::uint64_t, Args...) noexcept, Args... args) const noexcept {
-        if (auto const there = pool.lock()) (*there.*what)(*slot, id, args...);
+    void tell(HandOver (ResourceEvents::*what)(SlotBase&, std::uint64_t, Args...) noexcept,
+              Args... args) const noexcept {
+        HandOver last;
+        if (auto const there = pool.lock()) last = (*there.*what)(*slot, id, args...);
     }
 };
 

@@ -92,7 +92,10 @@ public:
     KeyedPool& operator=(KeyedPool const&) = delete;
 
     /// Closes, and waits for nothing: leases may outlive the pool. What is idle is closed on this thread.
-    ~KeyedPool() { house_->close(detail::Where::here); }
+    ~KeyedPool() {
+        house_->close(detail::Where::here);
+        house_->head()->abandon();
+    }
 
     // ---- Acquiring: as in `Pool`, of one key. Also throws `std::bad_alloc`, and what copying the key throws. --------
 

@@ -78,7 +78,10 @@ public:
     Pool& operator=(Pool const&) = delete;
 
     /// Closes, and waits for nothing: leases may outlive the pool. What is idle is closed on this thread.
-    ~Pool() { core_->close(detail::Where::here); }
+    ~Pool() {
+        core_->close(detail::Where::here);
+        core_->abandon();
+    }
 
     /// Waits for a resource and lends it.
     ///

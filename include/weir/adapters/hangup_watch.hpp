@@ -12,10 +12,9 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
-#include <system_error>
-#include <thread>
 #include <utility>
 #include <weir/connector.hpp>
+#include <weir/detail/workers.hpp>
 
 namespace weir::adapters {
 
@@ -93,11 +92,8 @@ private:
             sigset_t before{};
             ::sigfillset(&all);
             ::pthread_sigmask(SIG_SETMASK, &all, &before);
-            try {
-                std::thread{[this] { watch(); }}.detach();
-            } catch (std::system_error const&) {
-                // No thread is to be had: nobody is told of anything.
-            }
+            // Where no thread is to be had nobody is told of anything.
+            weir::detail::start_thread([this] { watch(); });
             ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
         }
 

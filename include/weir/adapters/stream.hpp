@@ -36,7 +36,7 @@ namespace weir::adapters {
 
 /// A connected stream socket of `Protocol`.
 ///
-/// As any socket of Asio's it must not outlive the context of its executor, which is the pool's: the pool goes first.
+/// As any socket of Asio's it must not outlive the context of its executor, which is the pool's: the pool is closed first.
 ///
 /// Distinct objects: safe. Shared objects: unsafe.
 template <class Protocol>

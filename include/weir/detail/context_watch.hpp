@@ -33,6 +33,9 @@ class ContextUser {
 public:
     virtual void context_gone(boost::asio::execution_context&) noexcept = 0;
 
+    /// After that, when none of the pools' threads hands over anything there any more.
+    virtual void forget_executor(boost::asio::execution_context&) noexcept = 0;
+
 protected:
     ~ContextUser() = default;
 };
@@ -77,6 +80,11 @@ private:
         lock.unlock();
         for (auto const& user : users)
             if (auto const alive = user.lock()) alive->context_gone(context());
+        HandOver::await_all(&context());
+        for (auto const& user : users)
+            if (auto const alive = user.lock()) alive->forget_executor(context());
+        // One that has just gone was told of nothing, and its executor may be going with it.
+        std::atomic_thread_fence(std::memory_order_acquire);
         HandOver::await_all(&context());
     }
 

@@ -30,6 +30,7 @@ struct Means {
     LifetimeSource lifetimes;
     WatchedContexts<ContextUser> contexts;
     std::atomic<bool> executor_gone{false};  // the context of the user's executor has shut down
+    std::atomic<bool> handle_gone{false};    // no user asks for the executor any more
     std::shared_ptr<Workers<>> const workers = std::make_shared<Workers<>>();
     std::shared_ptr<Alarms<>> const alarms = std::make_shared<Alarms<>>();
 };

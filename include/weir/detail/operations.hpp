@@ -204,28 +204,32 @@ private:
     ConnectContext context_for(Resource& slot, time_point deadline) {
         std::shared_ptr<ResourceEvents> const self{this->shared_from_this(), this};
         ResourceHandle const handle{self, &slot, slot.id};
-        return {this->lifetime(), deadline, means_->executor.get(), Evictor{handle},
+        HandOver const hand_over{means_->executor.context()};
+        auto executor = means_->executor_gone ? boost::asio::any_io_executor{} : means_->executor.get();
+        return {this->lifetime(), deadline, std::move(executor), Evictor{handle},
                 P::shares ? Streams{handle} : Streams{}};
     }
 
-    void evict(SlotBase& slot, std::uint64_t id) noexcept final {
-        told([&](Orders& orders) { arbiter_.evict(slot, id, orders); });
+    HandOver evict(SlotBase& slot, std::uint64_t id) noexcept final {
+        return told([&](Orders& orders) { arbiter_.evict(slot, id, orders); });
     }
-    void limit(SlotBase& slot, std::uint64_t id, std::size_t most) noexcept final {
-        told([&](Orders& orders) { arbiter_.limit(slot, id, most, orders); });
+    HandOver limit(SlotBase& slot, std::uint64_t id, std::size_t most) noexcept final {
+        return told([&](Orders& orders) { arbiter_.limit(slot, id, most, orders); });
     }
-    void drain(SlotBase& slot, std::uint64_t id) noexcept final {
-        told([&](Orders& orders) { arbiter_.drain(slot, id, orders); });
+    HandOver drain(SlotBase& slot, std::uint64_t id) noexcept final {
+        return told([&](Orders& orders) { arbiter_.drain(slot, id, orders); });
     }
 
     // On a thread that nobody may know of.
     template <class Step>
-    void told(Step step) noexcept {
-        if (!arbiter_.hold(Holder::thread)) return;
+    HandOver told(Step step) noexcept {
+        if (!arbiter_.hold(Holder::thread)) return this->until_forgotten();
         Orders orders;
         step(orders);
         carry_out(orders, Where::on_worker);
+        HandOver last = this->until_forgotten();
         this->unhold(Holder::thread);
+        return last;
     }
 
     void connect_on_worker(Resource& slot, Orders& orders) noexcept {

@@ -18,12 +18,12 @@ class PoolExecutor {
 public:
     /// An empty executor asks for a loop of the pool's own.
     explicit PoolExecutor(Executor users) : executor_{std::move(users)} {
-        if (!executor_) {
+        if (!*executor_) {
             loop_ = std::make_shared<boost::asio::io_context>(1);
             executor_ = loop_->get_executor();
-            work_.emplace(executor_);
+            work_.emplace(*executor_);
         }
-        context_ = context_of(executor_);
+        context_ = context_of(*executor_);
     }
 
     Executor const& get() const noexcept {
@@ -33,8 +33,11 @@ public:
                 start_thread([loop = loop_] { loop->run(); });
             });
         }
-        return executor_;
+        return *executor_;
     }
+
+    /// Its context ends: a strand may not outlive that, even if one of the pool's threads keeps the rest.
+    void drop() noexcept { executor_.reset(); }
 
     bool is_own() const noexcept { return loop_ != nullptr; }
 
@@ -45,7 +48,7 @@ public:
     boost::asio::execution_context* context() const noexcept { return context_; }
 
 private:
-    Executor executor_;
+    std::optional<Executor> executor_;
     boost::asio::execution_context* context_ = nullptr;
     std::shared_ptr<boost::asio::io_context> loop_;
     std::optional<boost::asio::executor_work_guard<Executor>> work_;

@@ -43,6 +43,10 @@ public:
     /// Whether there is an executor of the user's to run on: its context has not shut down.
     bool may_use_executor() const noexcept { return !means_->executor.is_own() && !means_->executor_gone; }
 
+    /// The last that its owner has to say: threads of the pool's own may keep the core for longer than he keeps the
+    /// executor's context.
+    void abandon() noexcept { means_->handle_gone = true; }
+
     /// What `Inside` knows the pool by.
     Inside::Name identity() const noexcept { return means_->name; }
 
@@ -175,6 +179,10 @@ protected:
         means_->contexts.forget(context);
         if (&context == means_->executor.context()) means_->executor_gone = true;
         let_go(context);
+    }
+
+    void forget_executor(boost::asio::execution_context& context) noexcept override {
+        if (means_->handle_gone && &context == means_->executor.context()) means_->executor.drop();
     }
 
     /// Of all that runs there.
