@@ -5,6 +5,8 @@
 #include "support/stack_depth.hpp"
 #include "support/waiters.hpp"
 
+#include <atomic>
+#include <boost/asio/bind_executor.hpp>
 #include <boost/asio/io_context.hpp>
 #include <future>
 #include <gtest/gtest.h>
@@ -302,6 +304,44 @@ TYPED_TEST(PoolReturn, Rule26DetachMakesRoomForTheNextAcquire) {
     EXPECT_EQ(pool.stats().open, 0u);
     EXPECT_EQ(pool.stats().detached, 5u);
     expect_drained(pool, connector);
+}
+
+/// Neither closes nor opens a third one before it may.
+struct HeldUp {
+    std::atomic<bool>* may_go_on;
+    std::atomic<int>* opened;
+
+    int connect() const {
+        if (++*opened > 2) stay();
+        return 1;
+    }
+    void close(int) const { stay(); }
+    void stay() const {
+        while (!*may_go_on) std::this_thread::sleep_for(1ms);
+    }
+};
+
+// rule 6: what is due in the step that closes, here the time of the next one's connect, is not left until it has closed.
+TEST(PoolReturnTime, Rule6ACloseThatHangsAtAReturnHoldsUpNobodysDeadline) {
+    std::atomic<bool> may_go_on{false};
+    std::atomic<int> opened{0};
+    asio::io_context io;
+    Pool<int> pool{HeldUp{&may_go_on, &opened},
+                   {.size = {.low = 2, .high = 3, .eager = true}, .connect = {.timeout = 50ms}}};
+    EXPECT_TRUE(eventually([&] { return pool.stats().idle == 2; }));
+    auto one = pool.acquire();
+    auto two = pool.acquire();
+    std::this_thread::sleep_for(100ms);  // what was to ring for those has rung
+    auto returner = std::async(std::launch::async, [&] { one.discard(); });
+    EXPECT_TRUE(eventually([&] { return opened == 3; }));
+    error_code told;
+    pool.async_acquire_for(200ms, asio::bind_executor(io, [&](error_code error, auto) { told = error; }));
+    io.run_for(10s);
+    EXPECT_EQ(told, Errc::timed_out);
+    may_go_on = true;
+    returner.get();
+    two.release();
+    EXPECT_TRUE(pool.close(20s));
 }
 
 }  // namespace

@@ -42,6 +42,7 @@ protected:
     void carry_out(Orders& orders, Where where) noexcept final {
         for (;;) {
             orders.ended.reset();
+            orders.forgotten = nullptr;
             if (Waiter* const waiter = orders.deliver.pop()) {
                 waiter->deliver();
             } else if (std::exchange(orders.ends, false)) {
@@ -50,19 +51,20 @@ protected:
                 connect(static_cast<Resource&>(*slot), orders);
             } else if (SlotBase* const unprepared = orders.prepare.pop()) {
                 prepare(static_cast<Resource&>(*unprepared), orders);
-            } else if (P::is_keyed && orders.concerns_others()) {
-                if constexpr (P::is_keyed) this->run_errands(orders);
-            } else if (SlotBase* const closing = orders.close.pop()) {
-                close(static_cast<Resource&>(*closing), where, orders);
             } else if (auto task = std::move(orders.cancel)) {
                 orders.cancel = std::move(task->next);
                 HandOver const hand_over{std::move(task->hand_over)};
                 this->stop(*task);
                 task.reset();  // perhaps the last that knew of it, and of its strand
+            } else if (orders.alarm != time_point::max()) {
+                // Before what may take long: who finds it noted sets none.
+                this->set_alarm(std::exchange(orders.alarm, time_point::max()));
+            } else if (P::is_keyed && orders.concerns_others()) {
+                if constexpr (P::is_keyed) this->run_errands(orders);
+            } else if (SlotBase* const closing = orders.close.pop()) {
+                close(static_cast<Resource&>(*closing), where, orders);
             } else if (std::exchange(orders.sweep, false)) {
                 this->sweep_on_worker();
-            } else if (orders.alarm != time_point::max()) {
-                this->set_alarm(std::exchange(orders.alarm, time_point::max()));
             } else {
                 return;
             }
