@@ -252,6 +252,39 @@ TEST_F(KeyedTotal, Rule8APlaceThatComesWhileHeIsToldIsHis) {
     expect_ended(pool, hosts);
 }
 
+TEST_F(KeyedTotal, Rule8NobodyIsRefusedWhereThereIsAPlaceForEach) {
+    HostPool<> pool{hosts, {.per_key = {.size = {.max_waiters = 0}}, .total = 4}};
+    std::atomic<int> refused{0};
+    std::vector<std::thread> threads;
+    for (int t = 0; t != 4; ++t)
+        threads.emplace_back([&, t] {
+            for (int n = 0; n != 2'000; ++n)
+                if (!pool.try_acquire_for(std::to_string(t) + "-" + std::to_string(n % 6), 20s)) ++refused;
+        });
+    for (auto& thread : threads) thread.join();
+    EXPECT_EQ(refused, 0) << "the other three have three at most";
+    EXPECT_LE(hosts.max_open(), 4u);
+    expect_ended(pool, hosts);
+}
+
+TEST_F(KeyedTotal, Rule38WhoIsLateIsToldThatThePoolIsClosed) {
+    for (int round = 0; round != 200 && !HasFailure(); ++round) {
+        HostPool<> pool{hosts, {.per_key = {.size = {.max_waiters = 0}}, .total = 4}};
+        std::latch asking{2};
+        std::thread asker{[&] {
+            boost::system::error_code error;
+            for (int n = 0; !error; ++n) {
+                error = pool.try_acquire_for("k" + std::to_string(n % 9), 20s).error();
+                if (n == 0) asking.arrive_and_wait();
+            }
+            EXPECT_EQ(error, Errc::closed) << "round " << round;
+        }};
+        asking.arrive_and_wait();
+        pool.close(20s);
+        asker.join();
+    }
+}
+
 TEST_F(KeyedTotal, NothingIsClosedForOneThatLacksMoreThanAPlace) {
     HostPool<> pool{hosts, {.per_key = {.size = {.high = 1}}, .total = 2}};
     auto a = pool.acquire("a");
@@ -331,6 +364,22 @@ TEST_F(KeyedTotal, WhereTheCloseOfOneHangsThatOfAnotherMakesRoom) {
     expect_ended(pool, hosts);
 }
 
+TEST_F(KeyedTotal, WhereTheCloseAtAReturnHangsThatOfAnotherMakesRoom) {
+    HostPool<> pool{hosts, {.per_key = {.connect = {.timeout = 50ms}}, .total = 2}};
+    auto hanging = pool.acquire("hangs");
+    auto other = pool.acquire("closes");
+    auto waiter = wait_for(pool, "b");
+    hosts.hang_closes("hangs", true);
+    auto returner = std::async(std::launch::async, [&] { hanging.release(); });
+    EXPECT_TRUE(hosts.await_closing("hangs"));
+    other.release();
+    EXPECT_EQ(waiter.wait_for(15s), std::future_status::ready);
+    hosts.hang_closes("hangs", false);
+    returner.get();
+    EXPECT_TRUE(waiter.get().has_value());
+    expect_ended(pool, hosts);
+}
+
 // go-pooler: releasing all wakes all that now fit.
 TEST_F(KeyedTotal, ClearingServesAllThatNowFit) {
     HostPool<> pool{hosts, {.per_key = {.size = {.high = 1}}, .total = 4}};
@@ -384,6 +433,26 @@ TEST_F(KeyedTotal, Rule36ASmallerTotalClosesIdleOnesTheColdestFirst) {
     EXPECT_TRUE(pool.resize(0));
     EXPECT_EQ(pool.stats().open, 0u);
     EXPECT_EQ(pool.try_acquire_for("a", 5ms).error(), Errc::timed_out);
+    expect_ended(pool, hosts);
+}
+
+TEST_F(KeyedTotal, Rule36WhatIsBeingOpenedIsNotHandedOutWhereItIsOneTooMany) {
+    HostPool<> pool{hosts, {.per_key = {}, .total = 2}};
+    hosts.set("a", Host::hangs);
+    auto here = ask(pool, "a");
+    EXPECT_TRUE(hosts.await_hanging("a", 1));
+    std::promise<bool> told;
+    auto there = told.get_future();
+    pool.async_acquire_for("a", 20s, [&](auto error, auto) { told.set_value(!error); });
+    EXPECT_TRUE(hosts.await_hanging("a", 2));
+    EXPECT_FALSE(pool.resize(0));
+    hosts.set("a", Host::works);
+    EXPECT_TRUE(eventually([&] { return hosts.closed() == 2; }));
+    EXPECT_EQ(here.wait_for(0s), std::future_status::timeout);
+    EXPECT_EQ(there.wait_for(0s), std::future_status::timeout);
+    EXPECT_TRUE(pool.resize(1));
+    EXPECT_TRUE(here.get().has_value());
+    EXPECT_TRUE(there.get());
     expect_ended(pool, hosts);
 }
 
@@ -461,6 +530,19 @@ TEST_F(KeyedTotal, ATimedOutWaiterIsToldWhatThePoolWasBusyWith) {
     }
     a.release();
     expect_ended(pool, hosts);
+}
+
+// rule 19
+TEST_F(KeyedTotal, Rule19AKeyWhoseConnectsTakeTooLongKeepsItsBackoff) {
+    std::atomic<int> calls{0};
+    auto const slow = [&](int) {
+        ++calls;
+        std::this_thread::sleep_for(30ms);
+        return 1;
+    };
+    KeyedPool<int, int, Backoff> pool{slow, {.per_key = {.connect = {.timeout = 10ms, .first = 20s, .max = 20s}}}};
+    EXPECT_EQ(pool.try_acquire_for(1, 1s).error(), Errc::timed_out);
+    EXPECT_EQ(calls, 1);
 }
 
 }  // namespace

@@ -139,10 +139,16 @@ public:
             if (!may_open && told == Told::no && (P::is_keyed || !refused)) return Answer::would_wait;
             if (refused) {
                 if constexpr (P::is_keyed) {
+                    if (this->closes_with_others()) return Answer::closed;
                     // For one place that is on its way to nobody else he may wait all the same. It may have come
                     // since we looked.
                     waiter.owed = this->is_promised(now);
                     if (!waiter.owed && queue.waiting() == 0 && this->has_room(now)) continue;
+                    // What was made for him others may have taken.
+                    if (!waiter.owed && waiter.room != Waiter::Room::none && this->lacks_only_total(now)) {
+                        waiter.room = Waiter::Room::unsought;
+                        return Answer::would_wait;
+                    }
                 }
                 if (!waiter.owed) {
                     ++ledger.counts.rejected;

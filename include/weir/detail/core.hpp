@@ -317,6 +317,7 @@ private:
                 throw;
             }
             if (!orders.empty()) this->carry_out(orders, where);
+            if (P::is_keyed && orders.in_vain) waiter.room = Waiter::Room::none;
             if (answer == Answer::would_wait) {
                 if (!vigil || !linger(waiter.deadline, *std::exchange(vigil, nullptr))) {
                     if constexpr (P::Trace::is_traced) this->call(this->means_->options.trace.before_enqueue);

@@ -37,12 +37,16 @@ public:
         if (!at) at = innermost = &mine;
         while (Tenant* const tenant = orders.called.pop()) at->called.push(*tenant);
         at->makes_room = std::exchange(orders.makes_room, false) || at->makes_room;
-        at->tries = std::exchange(orders.tries, false) || at->tries;
+        bool const tries = std::exchange(orders.tries, false);
+        at->tries = tries || at->tries;
         if (std::exchange(orders.vanishes, false)) vanished(*of);
         if (std::exchange(orders.is_over, false)) over(*of);
+        orders.in_vain = tries && nested;
         if (nested) return;
         Inside const* const within = std::exchange(at->within, Inside::here());
+        at->in_vain = false;
         work_off(*at, where);
+        orders.in_vain = tries && at->in_vain;
         at->within = within;
         if (at == &mine) innermost = mine.outer;
     }
@@ -68,6 +72,7 @@ private:
         TenantChain called{};
         bool makes_room = false;
         bool tries = false;
+        bool in_vain = false;  // for who tries there was nothing
     };
     static inline thread_local Errands* innermost = nullptr;
 
@@ -96,6 +101,7 @@ private:
                 if (first.core->yield(first.limit, errands.tries, orders)) errands.tries = false;
                 return std::move(first.core);
             }
+            errands.in_vain = errands.tries;
         }
         errands.makes_room = errands.tries = false;
         return nullptr;

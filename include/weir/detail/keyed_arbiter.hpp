@@ -38,7 +38,8 @@ public:
     Answer ask(Waiter& waiter, Manner manner, Told told, Orders& orders) {
         auto& t = this->tenancy_;
         if (!std::exchange(waiter.expected, false)) ++t.expected;
-        bool const first = manner != Manner::tries && !std::exchange(waiter.had_room_made, true);
+        bool const first = manner != Manner::tries && waiter.room == Waiter::Room::unsought;
+        if (first) waiter.room = Waiter::Room::sought;
         Answer answer{};
         try {
             answer = Base::ask(waiter, manner, first ? Told::no : told, orders);
@@ -49,6 +50,9 @@ public:
                 }
                 if (told == Told::yes) answer = Base::ask(waiter, manner, told, orders);
             }
+            // Refused, and he has not looked everywhere since: once more from the beginning.
+            if (answer == Answer::would_wait && waiter.room == Waiter::Room::unsought)
+                return come_again(waiter, Answer::ask_again);
         } catch (...) {
             Lock const lock{*this, orders};  // it may have nothing left to be there for
             --t.expected;
@@ -62,18 +66,22 @@ public:
         // Unless one is being opened for whoever tries next.
         if (answer == Answer::exhausted && this->unclaimed() == 0 && may_open()) orders.tries = true;
         if (answer != Answer::closed || !t.vanished) return answer;
-        waiter.had_room_made = false;  // he begins anew with another
+        waiter.room = Waiter::Room::unsought;  // he begins anew with another
         return Answer::vanished;
     }
 
     Answer connect_here_failed(Waiter& waiter, SlotBase& slot, Failure const& failure, ConnectFailure&& note,
                                Orders& orders) noexcept {
         ++this->tenancy_.expected;
-        Answer const answer = Base::connect_here_failed(slot, failure, std::move(note), orders);
-        if (answer == Answer::ask_again) return come_again(waiter, answer);
-        Lock const lock{*this, orders};
-        --this->tenancy_.expected;
-        return answer;
+        return after_it(waiter, Base::connect_here_failed(slot, failure, std::move(note), orders), orders);
+    }
+    Answer connected_here(Waiter& waiter, SlotBase& slot, Orders& orders) noexcept {
+        ++this->tenancy_.expected;
+        return after_it(waiter, Base::connected_here(waiter, slot, orders), orders);
+    }
+    Answer prepared_here(Waiter& waiter, SlotBase& slot, Failure const& failure, Orders& orders) noexcept {
+        ++this->tenancy_.expected;
+        return after_it(waiter, Base::prepared_here(waiter, slot, failure, orders), orders);
     }
 
     /// Whether it has ended because it was empty.
@@ -117,9 +125,21 @@ private:
         return answer;
     }
 
+    // Who is to ask again is expected: when what he had is closed nothing may be left of it.
+    Answer after_it(Waiter& waiter, Answer answer, Orders& orders) noexcept {
+        if (answer == Answer::ask_again) return come_again(waiter, answer);
+        if (answer == Answer::granted) {
+            --this->tenancy_.expected;  // he has one that is open
+            return answer;
+        }
+        Lock const lock{*this, orders};
+        --this->tenancy_.expected;
+        return answer;
+    }
+
     bool lacks_only_total() const noexcept {
         std::lock_guard const lock{this->mutex_};
-        return this->queue_.waiting() == 0 && may_open();
+        return Base::lacks_only_total(std::chrono::steady_clock::now());
     }
 
     bool may_open() const noexcept { return this->may_open_but_for_total(std::chrono::steady_clock::now()); }

@@ -90,6 +90,14 @@ protected:
         return !closed_ && ledger_.has_room() && (!P::retries || retry_.allows(ledger_.connecting(), now));
     }
 
+    /// Whether somebody who comes would have to wait for nothing but that.
+    bool lacks_only_total(time_point now) const noexcept {
+        return queue_.waiting() == 0 && may_open_but_for_total(now);
+    }
+
+    /// Whether the pool is closing, and it has yet to be told.
+    bool closes_with_others() const noexcept { return tenancy_.quota->is_closed(); }
+
     /// Whether a place under the total is on its way that nobody counts on: it stands in line for that, for one more.
     bool is_promised(time_point now) noexcept {
         auto& t = tenancy_;

@@ -34,6 +34,7 @@ struct Orders {
     TenantChain called{};     // others, whose turn it is
     bool makes_room = false;  // somebody stands in line for the total
     bool tries = false;       // somebody would have a place, and does not stand in line
+    bool in_vain = false;     // an answer: nothing was idle that could have been closed for him
     bool vanishes = false;    // nothing is open, and nobody waits: the key is to be forgotten
     bool is_over = false;     // nothing of it is left
 

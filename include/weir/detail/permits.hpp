@@ -48,13 +48,16 @@ protected:
         orders.makes_room = true;
     }
 
-    /// Whether one that nobody holds goes because its place is needed by another key. Where others want it here, only
-    /// for one that has none.
-    bool is_claimed(SlotBase& slot, bool wanted) noexcept {
+    /// Whether one that nobody holds, but that may be wanted here, or even be new and opened for somebody, goes because
+    /// its place is needed by another key, or is one too many.
+    bool is_claimed(SlotBase& slot, bool is_wanted, bool is_new) noexcept {
         auto* const quota = tenancy_.quota;
-        slot.reclaimed = quota && quota->claim(wanted ? Otherwise::served : Otherwise::parked);
+        auto const otherwise = !is_wanted ? Otherwise::parked : is_new ? Otherwise::opened : Otherwise::served;
+        slot.reclaimed = quota && quota->claim(otherwise);
         return slot.reclaimed;
     }
+
+    bool has_surplus() const noexcept { return tenancy_.quota && tenancy_.quota->has_surplus(); }
 };
 
 template <class Conn, class P>

@@ -15,7 +15,7 @@
 namespace weir::detail {
 
 /// What becomes of a resource that nobody holds, where no other key needs its place.
-enum class Otherwise { served, parked };
+enum class Otherwise { opened, served, parked };
 
 /// The total over all keys: so many places, and two lines of tenants who have use for one more than there is. Those who
 /// have none stand before those who have some; each line is first come, first served.
@@ -76,10 +76,13 @@ public:
     }
 
     /// Whether a resource is to be closed for who stands in line: then it is on its way, and counted so. One that else
-    /// would serve somebody goes only for a key that has none. `extra` is for somebody who does not stand in line.
+    /// would serve somebody goes only for a key that has none, and one that was opened for him only if it is one too many.
+    /// `extra` is for somebody who does not stand in line.
     bool claim(Otherwise otherwise, bool extra = false) noexcept {
         std::lock_guard const lock{mutex_};
-        std::size_t const line = otherwise == Otherwise::served ? starving_.size() : hungry();
+        std::size_t const line = otherwise == Otherwise::opened ? 0
+                               : otherwise == Otherwise::served ? starving_.size()
+                                                                : hungry();
         if (!lacks(line, extra)) return false;
         ++reclaims_;
         return true;
@@ -95,6 +98,17 @@ public:
     bool is_short(bool extra = false) const noexcept {
         std::lock_guard const lock{mutex_};
         return lacks(hungry(), extra);
+    }
+
+    /// Whether more are open than may be, and than are on their way out for that.
+    bool has_surplus() const noexcept {
+        std::lock_guard const lock{mutex_};
+        return lacks(0, false);
+    }
+
+    bool is_closed() const noexcept {
+        std::lock_guard const lock{mutex_};
+        return closed_;
     }
 
     /// Whether there is no place to be had, but for one that was granted.

@@ -303,8 +303,7 @@ protected:
             return close_slot(slot, Cause::stale, orders);
         if (ledger_.surplus() > 0) return close_slot(slot, Cause::excess, orders);
         if constexpr (P::is_keyed)
-            if ((from == From::lease || !anyone) && this->is_claimed(slot, anyone))
-                return close_slot(slot, Cause::excess, orders);
+            if (this->is_claimed(slot, anyone, from == From::connector)) return close_slot(slot, Cause::excess, orders);
         if constexpr (P::has_upkeep)
             if ((from == From::lease || !anyone) && clock_.is_worn(slot, clock_.read(now)))
                 return close_slot(slot, Cause::age, orders);

@@ -242,7 +242,7 @@ private:
 
     /// What was opened for somebody in particular is his; anything else is for whoever is next.
     void settle_new(Waiter* owner, SlotBase& slot, time_point now, Orders& orders) noexcept {
-        bool const may_stay = !this->closed_ && this->ledger_.surplus() == 0;
+        bool const may_stay = !this->closed_ && !is_one_too_many();
         bool const aside = owner && owner->place == Waiter::Place::preparing;
         if (may_stay && owner && (slot.chores.any() || aside) && this->may_pass_on(slot))
             return this->give(*owner, slot, now, orders);
@@ -257,7 +257,13 @@ private:
 
     /// Whether it may be lent now that it has been prepared.
     bool is_lendable(SlotBase const& slot) const noexcept {
-        return !this->closed_ && slot.generation == this->generation_ && this->ledger_.surplus() == 0;
+        return !this->closed_ && slot.generation == this->generation_ && !is_one_too_many();
+    }
+
+    bool is_one_too_many() const noexcept {
+        if constexpr (P::is_keyed)
+            if (this->has_surplus()) return true;
+        return this->ledger_.surplus() > 0;
     }
 
     /// What its peer has paused stays for who has opened it, and is about to wait for it: he would only open another.
@@ -303,7 +309,9 @@ private:
             this->settle_slot(slot, From::connector, Told::yes, now, orders);
             return Answer::timed_out;
         }
-        if (this->ledger_.surplus() > 0) {
+        bool is_too_many = this->ledger_.surplus() > 0;
+        if constexpr (P::is_keyed) is_too_many = is_too_many || this->is_claimed(slot, true, true);
+        if (is_too_many) {
             this->begin_close(slot, Cause::excess, orders);
             return Answer::ask_again;
         }

@@ -35,6 +35,13 @@ struct Waiter {
         shrinking,   // not in line: waits for no more to be open than may be
     };
 
+    // Where the total of many keys is all that is in the way: a search for an idle one of another key's to be closed.
+    enum class Room : std::uint8_t {
+        unsought,
+        sought,  // one was closed, or one was on its way out
+        none,    // nothing was idle
+    };
+
     // Who waits: a thread watches its deadline itself and looks at its outcome itself.
     enum class Kind { thread, handler };
 
@@ -60,7 +67,7 @@ struct Waiter {
     bool owed = false;                                        // what was idle and for it could not be prepared
     bool is_next = false;                                     // for a thread that joins the line: nobody is before it
     bool expected = false;                                    // will ask again, and its key's core waits for that
-    bool had_room_made = false;                               // a place under the total, or there was none to make
+    Room room = Room::unsought;                               // made under the total for him
     bool summoned = false;                                    // a deliver is under way: another would be one too many
     SlotBase* attempt = nullptr;                              // its own connect or preparation, while that is in flight
     SlotBase* granted = nullptr;                              // outcome: this, which keeps the core,
