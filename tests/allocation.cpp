@@ -4,6 +4,7 @@
 #include "support/fake_pool.hpp"
 #include "support/no_rounds.hpp"
 #include "support/ownership.hpp"
+#include "support/sanitizers.hpp"
 #include "support/waiters.hpp"
 
 #include <array>
@@ -26,14 +27,7 @@
 #include <weir/shared_pool.hpp>
 #include <weir/testing/manual_clock.hpp>
 
-#ifdef __has_feature
-#define WEIR_TEST_HAS_FEATURE(feature) __has_feature(feature)
-#else
-#define WEIR_TEST_HAS_FEATURE(feature) 0
-#endif
-
-#if defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) &&                           \
-    !WEIR_TEST_HAS_FEATURE(address_sanitizer) && !WEIR_TEST_HAS_FEATURE(thread_sanitizer)
+#if defined(__GLIBC__) && !WEIR_TEST_UNDER_ASAN && !WEIR_TEST_UNDER_TSAN
 #define WEIR_TEST_COUNTS_COST 1
 #include <dlfcn.h>
 #include <linux/seccomp.h>

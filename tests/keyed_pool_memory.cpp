@@ -1,5 +1,7 @@
 // Many keys: none is bound to leave anything behind, and those that are there cost little.
 
+#include "support/sanitizers.hpp"
+
 #include <boost/asio/error.hpp>
 #include <boost/system/error_code.hpp>
 #include <boost/system/result.hpp>
@@ -15,11 +17,7 @@ namespace {
 
 using boost::system::error_code;
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool counts_bytes = false;  // the allocator is another
-#else
-constexpr bool counts_bytes = true;
-#endif
+constexpr bool counts_bytes = !WEIR_TEST_UNDER_ASAN && !WEIR_TEST_UNDER_TSAN;  // theirs is another allocator
 
 // What the program has allocated, freed bytes not counted, however the system got them.
 std::size_t in_use() {

@@ -1,5 +1,7 @@
 // The 128-bit word. What it must do on both processors, with every way of doing it.
 
+#include "support/sanitizers.hpp"
+
 #include <cstddef>
 #include <cstdint>
 #include <gtest/gtest.h>
@@ -96,7 +98,7 @@ TEST(Word128, IsAlignedWhereverItLies) {
 }
 
 // The sanitizer of undefined behaviour would end the program a step earlier, and with its own words.
-#if !defined(__SANITIZE_ADDRESS__)
+#if !WEIR_TEST_UNDER_ASAN
 TEST(Word128DeathTest, AnAllocatorThatDoesNotAlignEndsTheProgramAtOnce) {
     GTEST_FLAG_SET(death_test_style, "threadsafe");
     alignas(16) std::byte room[48];
