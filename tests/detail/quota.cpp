@@ -174,6 +174,18 @@ TEST_F(QuotaTest, NothingGoesFromOneToAnotherWhileItIsPinned) {
     EXPECT_EQ(called(chain), std::vector<Tenant*>{&b.tenant});
 }
 
+TEST_F(QuotaTest, APlaceThatCameFreeWhileItIsPinnedFits) {
+    quota.take(a.tenant);
+    quota.take(b.tenant);
+    TenantChain chain;
+    quota.set_total(1, chain);
+    quota.pin();
+    put();
+    EXPECT_TRUE(quota.await_fit({}));
+    quota.unpin(chain);
+    EXPECT_TRUE(quota.await_fit({}));
+}
+
 TEST_F(QuotaTest, GrantsNothingToOneThatIsGone) {
     quota.take(a.tenant);
     quota.take(a.tenant);

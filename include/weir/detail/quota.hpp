@@ -128,13 +128,13 @@ public:
     bool await_fit(time_point until) {
         std::unique_lock lock{mutex_};
         ++listeners_;
-        auto const done = [this] { return taken_ <= total_ || closed_; };
+        auto const done = [this] { return fits() || closed_; };
         if (until == time_point::max())
             fits_.wait(lock, done);
         else
             fits_.wait_until(lock, until, done);
         --listeners_;
-        return taken_ <= total_;
+        return fits();
     }
 
     /// From now on nothing is given out.
@@ -155,7 +155,6 @@ public:
         if (--pins_ > 0) return;
         for (; held_back_ > 0; --held_back_) --taken_;
         grant(called);
-        if (listeners_ > 0) fits_.notify_all();
     }
 
     /// For a resource: never the same twice.
@@ -176,6 +175,8 @@ private:
 
     std::size_t hungry() const noexcept { return starving_.size() + others_.size(); }
 
+    bool fits() const noexcept { return taken_ - held_back_ <= total_; }
+
     bool lacks(std::size_t line, bool extra) const noexcept {
         if (closed_) return false;
         std::size_t const surplus = taken_ > total_ ? taken_ - total_ : 0;
@@ -194,10 +195,10 @@ private:
     void put_one(TenantChain& called) noexcept {
         if (pins_ > 0) {
             ++held_back_;
-            return;
+        } else {
+            --taken_;
+            grant(called);
         }
-        --taken_;
-        grant(called);
         if (listeners_ > 0) fits_.notify_all();
     }
 
