@@ -1,9 +1,10 @@
 #!/bin/sh
 # Checks the models: run.sh <source dir> <scratch dir> [wide]
 #
-# Each configuration of pool.pml, store.pml and slot.pml is searched whole, twice: for violated assertions and states in which somebody is
-# stuck (safety), and for a schedule on which somebody goes round for ever (cycles). Then each mistake that the model
-# can be given must be found, so that a check that checks nothing does not pass. Needs spin and gcc; 2 at a time.
+# Each configuration of store.pml, slot.pml, mutex.pml and pool.pml is searched whole, twice: for violated assertions and
+# states in which somebody is stuck (safety), and for a schedule on which somebody goes round for ever (cycles). Then each
+# mistake that the model can be given must be found, so that a check that checks nothing does not pass. Needs spin and
+# gcc; 2 at a time.
 set -eu
 
 source=$(cd "$1" && pwd)
@@ -111,6 +112,19 @@ check owner_and_visitors -DSTEPS=4
     catches LOOKS_AGAIN_AT_THE_END
 }
 
+echo '--- the mutex'
+model=mutex
+check threads
+{
+    catches NO_HEAVY_FENCE &
+    catches FENCE_BEFORE_THE_NUMBER
+    wait
+    catches LOOKS_BEFORE_IT_UNLOCKS &
+    catches COUNTED_ONCE
+    wait
+    catches WAKES_BEFORE_ITS_STORE_IS_SEEN
+}
+
 echo '--- the pool'
 model=pool
 check cancel -DHIGH=1 -DACQUIRERS=2 -DCANCELS -DCONNECTS_FAIL
@@ -122,6 +136,8 @@ if [ "${3-}" = wide ]; then
     check three_parts -DUSERS=3 -DSLOTS=3 -DCPUS=3
     model=slot
     check three_objects -DOBJECTS=3 -DSTEPS=5 -DROBBERS=2
+    model=mutex
+    check four_threads -DTHREADS=4 -DROUNDS=1
     model=pool
     check three_cancel -DHIGH=1 -DACQUIRERS=3 -DCANCELS -DCONNECTS_FAIL
     check room -DHIGH=2 -DACQUIRERS=3 -DCLOSERS=0 -DCONNECTS_FAIL

@@ -5,7 +5,6 @@
 #include <boost/intrusive/list.hpp>
 #include <condition_variable>
 #include <exception>
-#include <mutex>
 #include <optional>
 #include <type_traits>
 #include <utility>
@@ -13,6 +12,7 @@
 #include <weir/detail/age_clock.hpp>
 #include <weir/detail/arena.hpp>
 #include <weir/detail/ledger.hpp>
+#include <weir/detail/mutex.hpp>
 #include <weir/detail/orders.hpp>
 #include <weir/detail/overload.hpp>
 #include <weir/detail/policy_set.hpp>
@@ -130,7 +130,7 @@ protected:
     std::atomic<bool> closed_{false};    // written under the mutex
 
     // Protects all below; no user code runs under it but the pure functions of policies.
-    alignas(P::is_keyed ? alignof(std::mutex) : interference_size) mutable std::mutex mutex_;
+    alignas(P::is_keyed ? alignof(Mutex) : interference_size) mutable Mutex mutex_;
     Ledger ledger_;
     Late<P, WaitQueue<>> queue_;
     std::conditional_t<P::is_keyed, Arena<SlotType, Apiece<SlotType>>, Arena<SlotType>> arena_;
@@ -151,9 +151,9 @@ protected:
     std::optional<ConnectFailure> last_failure_{};
     [[no_unique_address]] std::conditional_t<P::shares, Sharing, NoSharing> sharing_;
     std::weak_ptr<void> self_;
-    std::condition_variable news_;  // for threads that wait for the end of a close, for room, or for idle ones:
-    std::size_t listeners_ = 0;     // so many
-    bool ended_ = false;            // nothing is open, and nothing holds that back any more
+    std::condition_variable_any news_;  // for threads that wait for the end of a close, for room, or for idle ones:
+    std::size_t listeners_ = 0;         // so many
+    bool ended_ = false;                // nothing is open, and nothing holds that back any more
     time_point closed_at_{};
     Chain last_idle_;         // what was idle when the close began, until those who waited are told
     std::size_t sealed_ = 0;  // those that were idle when the close began, and are not closed yet

@@ -53,7 +53,7 @@ protected:
 
     /// Waits as a thread for what another one does, at most until then; whether it has come to pass.
     template <class Condition>
-    bool listen(std::unique_lock<std::mutex>& lock, time_point until, Condition condition) {
+    bool listen(std::unique_lock<Mutex>& lock, time_point until, Condition condition) {
         ++this->listeners_;
         // Not every condition variable survives the end of time.
         if (until == time_point::max())
