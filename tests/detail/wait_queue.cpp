@@ -142,6 +142,23 @@ TEST(WaitQueue, ThreadsWatchTheirDeadlinesThemselves) {
     queue.remove(for_ever);
 }
 
+TEST(WaitQueue, TakesOutTheFirstThatMayNotOpen) {
+    WaitQueue queue;
+    Anyone a{Kind::handler, time_point{5s}};
+    Anyone b{Kind::handler, time_point{3s}};
+    Anyone c;
+    queue.join(c, Place::connecting);
+    for (auto* one : {&a, &b}) queue.join(*one, Place::waiting);
+    EXPECT_EQ(&queue.pop_waiting(), &a);
+    EXPECT_EQ(a.place, Place::nowhere);
+    EXPECT_EQ(queue.waiting(), 1u);
+    EXPECT_EQ(queue.next_deadline(), time_point{3s});
+    EXPECT_EQ(&queue.pop_waiting(), &b);
+    EXPECT_EQ(queue.waiting(), 0u);
+    EXPECT_EQ(queue.next_deadline(), time_point::max());
+    EXPECT_EQ(in_order(queue), (std::vector<Waiter*>{&c}));
+}
+
 TEST(WaitQueue, FindsTheFirstWithoutAConnectOfItsOwn) {
     WaitQueue queue;
     SlotBase slot;

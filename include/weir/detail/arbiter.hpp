@@ -71,7 +71,7 @@ public:
         return false;
     }
 
-    /// Whether somebody or something is to be seen to. For the trace: `park` finds out by itself.
+    /// Whether somebody or something is to be seen to. A hint: `park` finds out by itself.
     bool would_refuse() const noexcept { return this->store_.shut(); }
 
     /// Whether to look for an idle one without the mutex may be of use. Behind a gate that is shut there is none as a rule;
@@ -183,9 +183,7 @@ public:
             if (place) {
                 this->start_connect(&waiter, *place, now, orders);
             } else if (!opens) {
-                waiter.waited = true;
-                waiter.is_next = &queue.front() == &waiter;
-                ++ledger.counts.waited;
+                this->note_wait(waiter, now);
             }
             return Answer::in_line;
         }

@@ -102,7 +102,7 @@ public:
     /// Once it is in line its handler may run, and be the last that knew of the core, while `enter` is still in there:
     /// who touches it then keeps it.
     template <class Enter>
-    static void start(std::shared_ptr<Core> const& core, Handler handler, std::chrono::steady_clock::duration wait,
+    static void start(std::shared_ptr<Core> const& core, Handler&& handler, std::chrono::steady_clock::duration wait,
                       Payload payload, Enter enter) {
         auto const asked = recent_time();
         auto const executor = executor_for(handler, *core);
@@ -213,7 +213,7 @@ private:
         return asio::get_associated_allocator(handler, asio::recycling_allocator<void>{});
     }
 
-    AsyncWaiter(Core& core, Handler handler, Executor const& executor, time_point by, Payload payload)
+    AsyncWaiter(Core& core, Handler&& handler, Executor const& executor, time_point by, Payload&& payload)
         : Waiter{Kind::handler, by},
           core_{&core},
           handler_{std::move(handler)},
@@ -252,11 +252,11 @@ private:
     // All is moved out and the node given up: the handler may start its next operation in the same memory.
     auto take_out() {
         if (canceller_) asio::get_associated_cancellation_slot(handler_).clear();
-        auto result = Result::of(*core_, *this);
         NodeAllocator const allocator{allocator_of(handler_)};
-        Handler handler{std::move(handler_)};
+        auto result = Result::of(*core_, *this);
+        std::pair<Handler, decltype(result)> taken{std::move(handler_), std::move(result)};
         destroy(allocator);
-        return std::pair{std::move(handler), std::move(result)};
+        return taken;
     }
 
     void end_unheard() noexcept {

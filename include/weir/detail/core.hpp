@@ -1,22 +1,19 @@
 #pragma once
 // The pool behind the handle.
 
-#include <boost/asio/error.hpp>
 #include <memory>
 #include <utility>
 #include <vector>
-#include <weir/detail/deadline.hpp>
-#include <weir/detail/operations.hpp>
+#include <weir/detail/asking.hpp>
 #include <weir/detail/recycler.hpp>
-#include <weir/detail/sync_waiter.hpp>
 #include <weir/lease.hpp>
 
 namespace weir::detail {
 
 /// Lives until the handle, the last open slot and the last waiter have gone.
 template <class Conn, class P>
-class Core final : public Operations<Conn, P> {
-    using Base = Operations<Conn, P>;
+class Core final : public Asking<Conn, P> {
+    using Base = Asking<Conn, P>;
     using typename Base::Resource;
     using typename Base::Shape;
 
@@ -75,19 +72,19 @@ public:
         SyncWaiter waiter{deadline};
         waiter.wish = wish;
         waiter.since = P::is_observed ? std::chrono::steady_clock::now() : time_point{};
-        Vigil* const vigil = !P::shares && vigil_.pays() ? &vigil_ : nullptr;
+        Vigil* const vigil = this->vigil();
         waiter.prepares_here = P::has_chores && this->prepares_plainly();
         bool const plain = this->supply_->connects == Shape::plain && (!P::has_chores || waiter.prepares_here);
         Answer answer{};
         do {
-            answer = ask(waiter, plain ? Manner::connects_here : Manner::waits, Where::here, vigil);
+            answer = this->ask(waiter, plain ? Manner::connects_here : Manner::waits, Where::here, vigil);
             if (answer == Answer::connect_here) {
                 answer = this->connect_here(waiter, static_cast<Resource&>(*waiter.granted));
             } else if (answer == Answer::in_line) {
-                await(waiter, vigil);
+                this->await(waiter, vigil);
                 answer = waiter.granted ? Answer::granted : Answer::failed;
             }
-            if (answer == Answer::granted) answer = prepared(waiter);
+            if (answer == Answer::granted) answer = this->prepared(waiter);
         } while (answer == Answer::ask_again);
         if (answer != Answer::granted && answer != Answer::failed) waiter.failure.code = error_of(answer);
         return outcome(waiter, failure);
@@ -100,33 +97,12 @@ public:
         nobody.prepares_here = this->prepares_plainly();
         Answer answer{};
         do {
-            answer = ask(nobody, Manner::tries, Where::on_worker);
-            if (answer == Answer::granted) answer = prepared(nobody);
+            answer = this->ask(nobody, Manner::tries, Where::on_worker);
+            if (answer == Answer::granted) answer = this->prepared(nobody);
         } while (answer == Answer::ask_again);
         if (answer == Answer::granted) return hand_over(*nobody.granted, {});
         failure = answer == Answer::failed ? std::move(nobody.failure) : Failure{error_of(answer), {}};
         return {};
-    }
-
-    /// Joins the line as a handler: true, and the waiter belongs to the line and may be gone already, and the core with
-    /// it. Or has its outcome at once: false.
-    bool join(Waiter& waiter, Wish wish) {
-        waiter.wish = wish;
-        if constexpr (P::is_observed) waiter.since = std::chrono::steady_clock::now();
-        Answer const answer = ask(waiter, Manner::waits, Where::on_worker);
-        if (answer != Answer::granted && answer != Answer::in_line) waiter.failure.code = error_of(answer);
-        return answer == Answer::in_line;
-    }
-
-    /// For a waiter that was delivered to: whether it has its outcome.
-    bool visit(Waiter& waiter) noexcept {
-        if (!this->arbiter_.has_patience()) return true;
-        // One that goes on waiting may be served, and its owner and the pool be gone, before this is carried out.
-        auto const self = this->shared_from_this();
-        Orders orders;
-        bool const done = this->arbiter_.visit(waiter, orders);
-        this->carry_out(orders, Where::on_worker);
-        return done;
     }
 
     /// The lease of a waiter that has its outcome, or what failed.
@@ -138,12 +114,6 @@ public:
             if (failure.code == Errc::too_many_waiters || failure.code == Errc::shed) observer.rejected();
         });
         return {};
-    }
-
-    void cancel(Waiter& waiter) noexcept {
-        Orders orders;
-        this->arbiter_.leave(waiter, boost::asio::error::operation_aborted, orders);
-        this->carry_out(orders, Where::on_worker);
     }
 
     std::vector<Lease<Conn>> acquire_idle() {
@@ -305,62 +275,6 @@ private:
         return slot;
     }
 
-    Answer ask(Waiter& waiter, Manner manner, Where where, Vigil* vigil = nullptr) {
-        Told told = P::Trace::is_traced || vigil ? Told::no : Told::yes;
-        for (;;) {
-            Orders orders;
-            Answer answer{};
-            try {
-                answer = this->arbiter_.ask(waiter, manner, told, orders);
-            } catch (...) {
-                this->carry_out(orders, where);
-                throw;
-            }
-            if (!orders.empty()) this->carry_out(orders, where);
-            if (P::is_keyed && orders.in_vain) waiter.room = Waiter::Room::none;
-            if (answer == Answer::would_wait) {
-                if (!vigil || !linger(waiter.deadline, *std::exchange(vigil, nullptr))) {
-                    if constexpr (P::Trace::is_traced) this->call(this->means_->options.trace.before_enqueue);
-                    told = Told::yes;
-                }
-            } else if (answer != Answer::ask_again) {
-                return answer;
-            }
-        }
-    }
-
-    /// Stays at the door for a moment, as somebody who has yet to come, and so overtakes nobody; true when something
-    /// has been parked. Sooner over when somebody joins the line.
-    bool linger(time_point deadline, Vigil& vigil) noexcept {
-        bool const alone = Vigil::watch(earlier(deadline, std::chrono::steady_clock::now() + Vigil::at_the_door),
-                                        Vigil::slow, [this] { return !this->arbiter_.is_quiet(); });
-        bool const parked = alone && !this->arbiter_.would_refuse();
-        if (parked) vigil.ended(true);
-        return parked;
-    }
-
-    /// Does what is to be done to what was granted.
-    Answer prepared(Waiter& waiter) noexcept {
-        if constexpr (P::has_chores) {
-            auto& slot = static_cast<Resource&>(*waiter.granted);
-            if (slot.chores.any()) return this->prepare_here(waiter, slot);
-        }
-        return Answer::granted;
-    }
-
-    /// Waits in line until it has its outcome.
-    void await(SyncWaiter& waiter, Vigil* vigil) {
-        do {
-            if (waiter.wait(waiter.deadline, vigil)) continue;
-            Orders orders;
-            bool const left = this->arbiter_.leave(waiter, Errc::timed_out, orders);
-            this->carry_out(orders, Where::on_worker);
-            // Somebody is on his way with a deliver: the waiter must not be gone when he comes.
-            if (!left || waiter.summoned) waiter.wait();
-            return;
-        } while (!visit(waiter));
-    }
-
     Lease<Conn> hand_over(SlotBase& slot, std::chrono::steady_clock::duration waited) noexcept {
         return LeaseMaker::make(begin_lease(slot, waited));
     }
@@ -393,7 +307,6 @@ private:
 
     friend class Recycler<Conn, Core>;
     Recycler<Conn, Core> recycler_{*this};
-    Vigil vigil_;
 };
 
 }  // namespace weir::detail

@@ -228,6 +228,26 @@ protected:
         if (wants_refill()) refill(&slot, std::chrono::steady_clock::now(), orders);
     }
 
+    /// Of what is idle those that are one too many go, the coldest first.
+    void trim(Orders& orders) noexcept {
+        while (ledger_.surplus() > 0 && store_.size() > 0) {
+            close_all(store_.take_coldest(ledger_.surplus(), [](SlotBase const&) { return true; }), Cause::excess,
+                      orders);
+        }
+        if constexpr (P::shares) {
+            while (ledger_.surplus() > 0) {
+                SlotBase* const least = store_.take_least();
+                if (!least) return;
+                begin_close(*least, Cause::excess, orders);
+            }
+        }
+    }
+
+    /// In the order of the chain, as a last in, first out `orders.close` has it.
+    void close_all(Chain const& chain, Cause cause, Orders& orders) noexcept {
+        for (Chain rest = chain.reversed(); SlotBase* const slot = rest.pop();) begin_close(*slot, cause, orders);
+    }
+
     /// What is not lent yet is treated as if the pool had been refreshed: it goes, or is for one alone.
     void outdate(SlotBase& slot) noexcept {
         if (slot.drains || slot.generation != this->generation_) return;

@@ -145,18 +145,17 @@ protected:
     }
 
     [[gnu::noinline]] void give_back_slowly(Resource& slot) noexcept {
-        if constexpr (P::Trace::is_traced) {
-            if (!arbiter_.would_refuse()) {
-                call(means_->options.trace.before_idle_push);
-                if (SlotBase* const left = arbiter_.park(slot)) come_back(*left, Where::here, Told::yes);
-                return;
-            }
-        }
-        if (SlotBase* const left = arbiter_.park(slot)) come_back(*left, Where::here);
+        if (arbiter_.would_refuse()) return come_back(slot, Where::here);
+        if constexpr (P::Trace::is_traced) call(means_->options.trace.before_idle_push);
+        if (SlotBase* const left = arbiter_.park(slot)) come_back(*left, Where::here, Told::yes);
     }
 
     void come_back(SlotBase& slot, Where where, Told told = P::Trace::is_traced ? Told::no : Told::yes) noexcept {
         std::shared_ptr<void> const self = P::Trace::is_traced ? this->shared_from_this() : nullptr;
+        if (Waiter* const next = arbiter_.hand_on(slot)) {
+            if constexpr (P::Trace::is_traced) call(means_->options.trace.after_claim);
+            return next->deliver();
+        }
         Orders orders;
         Fate fate = arbiter_.come_back(slot, told, orders);
         if constexpr (P::Trace::is_traced) {

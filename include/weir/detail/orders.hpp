@@ -51,11 +51,7 @@ struct Orders {
 
     /// Has somebody delivered to, unless that is under way.
     void summon(Waiter& waiter) noexcept {
-        if (std::exchange(waiter.summoned, true)) return;
-        deliver.push(waiter);
-        if (!HandOver::is_ours()) return;
-        waiter.to_handler = HandOver{waiter.context};
-        waiter.to_pool = HandOver{waiter.works_on};
+        if (waiter.begin_deliver()) deliver.push(waiter);
     }
 
     void push_cancel(std::shared_ptr<Task> const& task) noexcept {

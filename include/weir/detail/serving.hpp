@@ -135,6 +135,10 @@ protected:
         // Without patience he does so himself when he is told, which is next.
         if (patience_ > patience_.zero()) waiter.leave_pool_executor(nullptr);
         if (waiter.attempt) std::exchange(waiter.attempt, nullptr)->owner = nullptr;
+        note_waited(waiter, now);
+    }
+
+    void note_waited(Waiter const& waiter, time_point now) noexcept {
         // Who served him may have read the clock before he joined, and come to the mutex after him.
         if (waiter.waited && now > waiter.since) ledger_.counts.wait_time += now - waiter.since;
     }
@@ -161,12 +165,14 @@ protected:
     /// Whoever's time is up is told so, and stands in nobody's way. A thread sees to that itself, but for the one in
     /// front, who may not have woken yet.
     void expire(time_point now, Orders& orders) noexcept {
-        auto const end = [&](Waiter& waiter) {
-            end_early(waiter, Errc::timed_out, now);
-            summon(waiter, orders);
-        };
-        while (Waiter* const waiter = queue_.first_expired(now)) end(*waiter);
-        while (!queue_.empty() && queue_.front().deadline <= now) end(queue_.front());
+        for (;;) {
+            Waiter* waiter = queue_.first_expired(now);
+            if (!waiter && !queue_.empty() && queue_.front().deadline <= now) waiter = &queue_.front();
+            if (!waiter) [[likely]]
+                return;
+            end_early(*waiter, Errc::timed_out, now);
+            summon(*waiter, orders);
+        }
     }
 
     /// Those at the head of a standing line who have waited too long go.
@@ -200,6 +206,14 @@ protected:
             // standard library sees to in there is one that ThreadSanitizer does not see.
             orders.forgotten = std::exchange(this->sharing_.failed_for_all, failure.exception);
         }
+    }
+
+    /// He stands among those who may not open now.
+    void note_wait(Waiter& waiter, time_point now) noexcept {
+        waiter.since = now;
+        waiter.waited = true;
+        waiter.is_next = &queue_.front() == &waiter;
+        ++ledger_.counts.waited;
     }
 
     /// His own connect is not in flight any more, and another may not be started now.
@@ -307,7 +321,7 @@ protected:
         if constexpr (P::has_upkeep)
             if ((from == From::lease || !anyone) && clock_.is_worn(slot, clock_.read(now)))
                 return close_slot(slot, Cause::age, orders);
-        if (anyone && may_pass_on(slot) && (!is_patient(queue_.front(), now) || slot.generation != this->generation_)) {
+        if (anyone && may_pass_on(slot) && (!is_patient(now) || slot.generation != this->generation_)) {
             serve_next(slot, now, orders);
             return Fate::served;
         }
@@ -353,28 +367,8 @@ protected:
         }
     }
 
-    bool is_patient(Waiter const& front, time_point now) const noexcept {
-        return patience_ > patience_.zero() && now - front.since < patience_;
-    }
-
-    /// Of what is idle those that are one too many go, the coldest first.
-    void trim(Orders& orders) noexcept {
-        while (ledger_.surplus() > 0 && store_.size() > 0) {
-            close_all(store_.take_coldest(ledger_.surplus(), [](SlotBase const&) { return true; }), Cause::excess,
-                      orders);
-        }
-        if constexpr (P::shares) {
-            while (ledger_.surplus() > 0) {
-                SlotBase* const least = store_.take_least();
-                if (!least) return;
-                this->begin_close(*least, Cause::excess, orders);
-            }
-        }
-    }
-
-    /// In the order of the chain, as a last in, first out `orders.close` has it.
-    void close_all(Chain const& chain, Cause cause, Orders& orders) noexcept {
-        for (Chain rest = chain.reversed(); SlotBase* const slot = rest.pop();) this->begin_close(*slot, cause, orders);
+    bool is_patient(time_point now) noexcept {
+        return patience_ > patience_.zero() && now - queue_.front().since < patience_;
     }
 
 private:

@@ -3,14 +3,14 @@
 
 #include <weir/detail/answer.hpp>
 #include <weir/detail/recent_time.hpp>
-#include <weir/detail/steps.hpp>
+#include <weir/detail/standing_line.hpp>
 
 namespace weir::detail {
 
 /// What is told to the pool about a slot by whoever had it, and what follows: who is served, what is opened next.
 template <class Conn, class P>
-class SlotEvents : protected Steps<Conn, P> {
-    using Base = Steps<Conn, P>;
+class SlotEvents : public StandingLine<Conn, P> {
+    using Base = StandingLine<Conn, P>;
 
 protected:
     using typename Base::Lock;

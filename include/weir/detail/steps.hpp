@@ -120,7 +120,7 @@ private:
     void attend(Orders& orders) noexcept {
         auto const now = std::chrono::steady_clock::now();
         while (!queue_.empty() && store_.size() > 0) {
-            if (this->is_patient(queue_.front(), now)) return this->summon(queue_.front(), orders);
+            if (this->is_patient(now)) return this->summon(queue_.front(), orders);
             if (SlotBase* const slot = this->pop_fresh(Search::any, now, orders)) this->serve_next(*slot, now, orders);
         }
     }

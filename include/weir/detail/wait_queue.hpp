@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <boost/intrusive/list.hpp>
 #include <chrono>
 #include <cstddef>
@@ -27,7 +28,8 @@ public:
 
     bool empty() const noexcept { return connecting_.empty() && waiting_.empty(); }
     std::size_t connecting() const noexcept { return connecting_.size(); }
-    std::size_t waiting() const noexcept { return waiting_.size(); }
+    /// Without the mutex: a hint.
+    std::size_t waiting() const noexcept { return how_many_wait_.load(std::memory_order_relaxed); }
 
     /// The next to be served: who asked first.
     Waiter& front() noexcept {
@@ -62,16 +64,11 @@ public:
     }
 
     /// A connect was started for the first that might not open.
-    void promote() noexcept {
-        Waiter& waiter = waiting_.front();
-        waiting_.pop_front();
-        insert(waiter, Place::connecting);
-    }
+    void promote() noexcept { move(waiting_.front(), Place::connecting); }
 
     /// From one place to another, where it stands by its number.
     void move(Waiter& waiter, Place to) noexcept {
-        auto& from = list(waiter.place);
-        from.erase(from.iterator_to(waiter));
+        take_out(waiter, list(waiter.place));
         insert(waiter, to);
     }
 
@@ -81,10 +78,18 @@ public:
     }
 
     void remove(Waiter& waiter) noexcept {
-        auto& from = list(waiter.place);
-        from.erase(from.iterator_to(waiter));
+        take_out(waiter, list(waiter.place));
         deadlines_.erase(waiter);
         waiter.place = Place::nowhere;
+    }
+
+    /// Takes out the first that may not open now.
+    Waiter& pop_waiting() noexcept {
+        Waiter& waiter = waiting_.front();
+        take_out(waiter, waiting_);
+        deadlines_.erase(waiter);
+        waiter.place = Place::nowhere;
+        return waiter;
     }
 
     /// The async one whose deadline comes first, if it is not after `now`.
@@ -134,7 +139,15 @@ private:
         while (at != to.begin() && std::prev(at)->ticket > waiter.ticket) --at;
         to.insert(at, waiter);
         waiter.place = place;
+        if (place == Place::waiting) note_waiting();
     }
+
+    void take_out(Waiter& waiter, List& from) noexcept {
+        from.erase(from.iterator_to(waiter));
+        if (&from == &waiting_) note_waiting();
+    }
+
+    void note_waiting() noexcept { how_many_wait_.store(waiting_.size(), std::memory_order_relaxed); }
 
     List& list(Place place) noexcept {
         switch (place) {
@@ -148,6 +161,7 @@ private:
 
     List connecting_;
     List waiting_;
+    std::atomic<std::size_t> how_many_wait_{0};  // also read without the mutex
     List preparing_;
     List draining_;
     List shrinking_;

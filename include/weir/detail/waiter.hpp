@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <utility>
 #include <weir/detail/failure.hpp>
 #include <weir/detail/hand_over.hpp>
 #include <weir/detail/slot.hpp>
@@ -81,6 +82,16 @@ struct Waiter {
     boost::intrusive::list_member_hook<> in_line{};
     boost::intrusive::list_member_hook<> in_turn{};     // by its deadline, in one of these two,
     boost::intrusive::set_member_hook<> by_deadline{};  // if it has one: see `Deadlines`
+
+    /// Notes that it is to be delivered to; false when somebody is on his way already.
+    bool begin_deliver() noexcept {
+        if (std::exchange(summoned, true)) return false;
+        if (HandOver::is_ours()) {
+            to_handler = HandOver{context};
+            to_pool = HandOver{works_on};
+        }
+        return true;
+    }
 
     /// One in line, or for whom a resource is being prepared.
     bool wants_resource() const noexcept {
