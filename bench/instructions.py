@@ -18,7 +18,7 @@ CEILINGS = {
     "weir_settings_upkeep": 62,
     "weir_settings_upkeep_setting": 67,
     "weir_async": 600,
-    "weir_async_handoff": 2450,
+    "weir_async_handoff": 1150,
     "weir_objects": 46,
 }
 

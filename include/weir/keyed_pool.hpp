@@ -313,7 +313,7 @@ private:
                                             boost::system::error_code{Errc::closed}, Lease<Conn>{});
             using Node = detail::AsyncWaiter<Core, Plain, detail::LeaseResult<Core>, S>;
             try {
-                Node::start(first, Plain{std::forward<Handler>(handler)}, wait, setting,
+                Node::start(first, std::forward<Handler>(handler), wait, setting,
                             [&](Core&, Node& node, S const& kept) {
                                 for (auto core = first; core; core = house->core_for(key)) {
                                     node.move_to(core);
@@ -338,7 +338,7 @@ private:
         void operator()(Handler&& handler, std::shared_ptr<House> const& house) const {
             using Plain = std::decay_t<Handler>;
             detail::AsyncWaiter<Core, Plain, detail::EndResult<Core>, NoSetting>::start(
-                house->head(), Plain{std::forward<Handler>(handler)}, wait, {},
+                house->head(), std::forward<Handler>(handler), wait, {},
                 [&house](Core& head, detail::Waiter& waiter, NoSetting) {
                     // Once it has ended its handler may run, and be the last that knew of it.
                     auto const kept = house;  // NOLINT(performance-unnecessary-copy-initialization)

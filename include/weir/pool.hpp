@@ -326,7 +326,7 @@ private:
                 return detail::complete_now(*core, Plain{std::forward<Handler>(handler)}, boost::system::error_code{},
                                             detail::LeaseMaker::make(*slot));
             detail::AsyncWaiter<Core, Plain, detail::LeaseResult<Core>, S>::start(
-                core, Plain{std::forward<Handler>(handler)}, wait, setting,
+                core, std::forward<Handler>(handler), wait, setting,
                 [](Core& c, detail::Waiter& waiter, S const& kept) { return c.join(waiter, wish(kept)); });
         }
     };
@@ -339,7 +339,7 @@ private:
         void operator()(Handler&& handler, std::shared_ptr<Core> const& core) const {
             using Plain = std::decay_t<Handler>;
             detail::AsyncWaiter<Core, Plain, ResizeResult, std::size_t>::start(
-                core, Plain{std::forward<Handler>(handler)}, wait, high,
+                core, std::forward<Handler>(handler), wait, high,
                 [core](Core&, detail::Waiter& waiter, std::size_t size) { return core->resize(size, waiter); });
         }
     };
@@ -351,8 +351,7 @@ private:
         void operator()(Handler&& handler, std::shared_ptr<Core> const& core) const {
             using Plain = std::decay_t<Handler>;
             detail::AsyncWaiter<Core, Plain, detail::EndResult<Core>, NoSetting>::start(
-                core, Plain{std::forward<Handler>(handler)}, wait, {},
-                [core](Core&, detail::Waiter& waiter, NoSetting) {
+                core, std::forward<Handler>(handler), wait, {}, [core](Core&, detail::Waiter& waiter, NoSetting) {
                     core->close(detail::Where::on_worker);
                     core->await_end(waiter);
                     return true;

@@ -66,6 +66,7 @@ byte closings;
 byte serving;
 byte holds;
 bit runs;                   /* AgeClock */
+bit stands;                 /* StandingLine */
 bit draining;               /* an async closer waits */
 bit end_told;               /* ... and has been told */
 chan line_connecting = [ACQUIRERS] of { byte };
@@ -316,6 +317,11 @@ inline unlock() {
     :: must_age && !runs && parked != 0 -> runs = 1
     :: else
     fi;
+#ifdef MUTATE_STANDS_FOR_EVER
+    stands = stands || len(line_waiting) > 0;
+#else
+    stands = len(line_waiting) > 0;
+#endif
     if
     :: may_be_open -> gate = 0; settle_end(); mutex = 0
     :: !may_be_open && gate -> settle_end(); mutex = 0
@@ -486,9 +492,19 @@ inline look(me, s, answer) {
     fi
 }
 
-/* Arbiter::ask */
+/* StandingLine::join_line, and else Arbiter::ask */
 inline ask(me, manner, s, answer) {
-    atomic { lock(); look(me, s, answer) };
+    atomic {
+        lock();
+        if
+        :: stands && !closed && manner != tries ->
+            line_waiting!me;
+            place[me] = in_waiting;
+            answer = in_line;
+            mutex = 0
+        :: else -> look(me, s, answer)
+        fi
+    };
     do
     :: answer == undecided ->
         /* Empty it was; a returner may park something now. */
@@ -637,8 +653,19 @@ leased:
             :: s == NONE -> goto next_round
             :: else
             fi;
-            /* SlotEvents::come_back */
-            atomic { lock(); settle_slot(s); s = NONE; unlock(); then_carry_out(true, 4) }
+            /* StandingLine::hand_on, and else SlotEvents::come_back */
+            atomic {
+                lock();
+                if
+                :: stands && !closed && len(line_connecting) == 0 && len(line_waiting) > 0 ->
+                    lent_to[s] = NONE;
+                    serve_front(s);
+                    mutex = 0
+                :: else -> settle_slot(s); unlock()
+                fi;
+                s = NONE;
+                then_carry_out(true, 4)
+            }
 #ifdef DISCARDS
         :: true ->
             /* SlotEvents::give_up */
@@ -796,6 +823,7 @@ end:
     :: atomic { mutex == 0 && !nobody_in_line && parked != 0 -> assert(false) }               /* 2: rule 11 */
     :: atomic { mutex == 0 && len(line_waiting) > 0 && has_room -> assert(false) }            /* 3: rule 11 */
     :: atomic { mutex == 0 && serving < len(line_connecting) && has_room -> assert(false) }   /* 4: rule 11 */
+    :: atomic { mutex == 0 && stands && (!gate || parked != 0 || has_room) -> assert(false) } /* 5: rule 11 */
     :: atomic { open_ > HIGH || connecting > MAX_CONCURRENT -> assert(false) }
     :: atomic { ended && (open_ != 0 || parked != 0) -> assert(false) }                       /* rule Z */
     fi

@@ -101,8 +101,8 @@ public:
     /// Makes one and has `enter(core, waiter, payload)` put it in line; when that says no, it has its outcome and completes.
     /// Once it is in line its handler may run, and be the last that knew of the core, while `enter` is still in there:
     /// who touches it then keeps it.
-    template <class Enter>
-    static void start(std::shared_ptr<Core> const& core, Handler&& handler, std::chrono::steady_clock::duration wait,
+    template <class Given, class Enter>
+    static void start(std::shared_ptr<Core> const& core, Given&& handler, std::chrono::steady_clock::duration wait,
                       Payload payload, Enter enter) {
         auto const asked = recent_time();
         auto const executor = executor_for(handler, *core);
@@ -115,7 +115,7 @@ public:
         AsyncWaiter* const memory = NodeTraits::allocate(allocator, 1);
         try {
             ::new (static_cast<void*>(memory))
-                AsyncWaiter{*core, std::move(handler), executor, after(asked, wait), std::move(payload)};
+                AsyncWaiter{*core, std::forward<Given>(handler), executor, after(asked, wait), std::move(payload)};
         } catch (...) {
             NodeTraits::deallocate(allocator, memory, 1);
             throw;
@@ -213,10 +213,11 @@ private:
         return asio::get_associated_allocator(handler, asio::recycling_allocator<void>{});
     }
 
-    AsyncWaiter(Core& core, Handler&& handler, Executor const& executor, time_point by, Payload&& payload)
+    template <class Given>
+    AsyncWaiter(Core& core, Given&& handler, Executor const& executor, time_point by, Payload&& payload)
         : Waiter{Kind::handler, by},
           core_{&core},
-          handler_{std::move(handler)},
+          handler_{std::forward<Given>(handler)},
           work_{SpareWork<Executor>::take(executor)},
           payload_{std::move(payload)} {}
     ~AsyncWaiter() = default;
@@ -253,8 +254,10 @@ private:
     auto take_out() {
         if (canceller_) asio::get_associated_cancellation_slot(handler_).clear();
         NodeAllocator const allocator{allocator_of(handler_)};
-        auto result = Result::of(*core_, *this);
-        std::pair<Handler, decltype(result)> taken{std::move(handler_), std::move(result)};
+        struct Taken {
+            Handler handler;
+            decltype(Result::of(*core_, *this)) result;
+        } taken{std::move(handler_), Result::of(*core_, *this)};
         destroy(allocator);
         return taken;
     }

@@ -34,10 +34,13 @@ boost::system::result<Lease<Conn>> answer(Lease<Conn> lease, Failure const& fail
 /// Of a handler that acquires.
 template <class Core>
 struct LeaseResult {
-    static auto of(Core& core, Waiter& waiter) noexcept {
+    using Result = std::tuple<boost::system::error_code, Lease<typename Core::value_type>>;
+
+    static Result of(Core& core, Waiter& waiter) noexcept {
         Failure failure;
         auto lease = core.outcome(waiter, failure);
-        return std::tuple{failure.code, std::move(lease)};
+        if (lease) return {boost::system::error_code{}, std::move(lease)};
+        return {failure.code, std::move(lease)};
     }
 };
 

@@ -6,9 +6,12 @@
 
 namespace weir::detail {
 
-/// The two steps of a line in which others stand, before and after: one more joins it, and what has come back goes to the
-/// first. By the invariants nothing is idle then, there is no room, and neither changes; so nothing else is to be decided,
-/// or put right at the end. All that is not as simple goes the long way, which would do the same here.
+/// Two steps that leave all but the line as it is: one more joins it, and what has come back goes to the first.
+///
+/// While it stands nothing is idle, the gate is shut and there is no room (invariant 5), so nothing is to be decided, nor put
+/// right at the end. What is not as simple goes the long way, which decides the same for these. A line stands from the end
+/// of a step that leaves somebody waiting; and after these two, also when the last has been served: who takes turns with
+/// others as handlers mostly asks again before anything comes back. Any other step ends that, and opens the gate.
 template <class Conn, class P>
 class StandingLine : protected Steps<Conn, P> {
     using Base = Steps<Conn, P>;
@@ -20,13 +23,11 @@ public:
     /// Joins the line: false, and nothing done, when there is more to decide. Else he may be served and gone, and the core
     /// with him.
     bool join_line(Waiter& waiter) noexcept {
-        if (!stands(0)) return false;  // a hint, without the mutex
+        if (!stands()) return false;  // a hint, without the mutex
         auto const now = waiter.asked == time_point{} ? std::chrono::steady_clock::now() : waiter.asked;
         std::lock_guard const lock{this->mutex_};
         if (!has_only_to_wait(waiter, now)) return false;
-        waiter.asked = {};
-        waiter.summoned = false;
-        waiter.is_late = false;
+        waiter.summoned = false;  // he may come again, from having been told
         queue_.join(waiter, Waiter::Place::waiting);
         this->note_wait(waiter, now);
         return true;
@@ -35,7 +36,7 @@ public:
     /// Hands a resource whose lease has ended to the first in line: he is to be delivered to, and keeps the core until
     /// then. nullptr, and nothing done, when there is more to decide.
     Waiter* hand_on(SlotBase& slot) noexcept {
-        if (!stands(1)) return nullptr;
+        if (!stands()) return nullptr;
         auto const now = recent_time();
         std::lock_guard const lock{this->mutex_};
         if (!has_only_to_be_handed_on(slot, now)) return nullptr;
@@ -57,22 +58,24 @@ protected:
     ~StandingLine() = default;
 
 private:
-    // Whether more than so many wait, and no policy wants to look at them, or at the time, whenever one comes or goes.
-    bool stands(std::size_t more_than) const noexcept {
-        constexpr bool is_plain = !P::shares && !P::sheds && !P::is_keyed;
-        return is_plain && queue_.waiting() > more_than && this->patience_ == this->patience_.zero();
-    }
+    bool stands() const noexcept { return this->stands_.load(std::memory_order_relaxed); }
 
     bool has_only_to_wait(Waiter const& waiter, time_point now) const noexcept {
-        return stands(0) && !closed_ && !waiter.owed && waiter.deadline > now && waiter.deadline >= this->alarm_at_ &&
+        return stands() && !closed_ && !waiter.owed && waiter.deadline > now && waiter.deadline >= this->alarm_at_ &&
                ledger_.may_wait(queue_.waiting());
     }
 
     bool has_only_to_be_handed_on(SlotBase const& slot, time_point now) noexcept {
         bool as_it_is = !P::has_settings && slot.generation == this->generation_ && !slot.chores.any();
         if constexpr (P::has_upkeep) as_it_is = as_it_is && !clock_.is_worn(slot, clock_.read(now));
-        return as_it_is && stands(1) && !closed_ && ledger_.surplus() == 0 && queue_.connecting() == 0 &&
+        return as_it_is && stands() && !closed_ && ledger_.surplus() == 0 && queue_.connecting() == 0 &&
+               queue_.waiting() > 0 && leaves_it_standing(queue_.front_waiting()) &&
                queue_.front_waiting().deadline > now && queue_.next_deadline() > now;
+    }
+
+    // Threads that share a resource watch the store for its return before they join a line: not behind a gate that is shut.
+    bool leaves_it_standing(Waiter const& first) const noexcept {
+        return queue_.waiting() > 1 || first.kind == Waiter::Kind::handler;
     }
 };
 

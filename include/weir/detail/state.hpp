@@ -53,6 +53,8 @@ struct NoSharing {
 /// 3. Somebody waiting means that there is no room. Room comes from the end of a connect or of a close, from a larger
 ///    limit and from the time that a failure asks for, and each of those ends in `open_for_waiters`.
 /// 4. Connects in flight for the line are never fewer than those in line that one was started for.
+/// 5. A line that stands (`stands_`, see `StandingLine`) means that the gate is shut, nothing is idle and there is no room,
+///    even if all have just been served.
 ///
 /// 2, 3 and 4 together are rule 11: no waiter sleeps while a resource is idle or room exists. tests/model/pool.pml has
 /// them checked in every interleaving.
@@ -127,7 +129,8 @@ protected:
     std::chrono::steady_clock::duration const patience_;
     std::chrono::steady_clock::duration const timeout_;
     AgeClock<typename P::Clock> clock_;  // all but two words of it guarded by the mutex
-    std::atomic<bool> closed_{false};    // written under the mutex
+    std::atomic<bool> closed_{false};    // written under the mutex, as is:
+    std::atomic<bool> stands_{false};    // see `StandingLine`
 
     // Protects all below; no user code runs under it but the pure functions of policies.
     alignas(P::is_keyed ? alignof(Mutex) : interference_size) mutable Mutex mutex_;

@@ -83,6 +83,7 @@ private:
         if (this->wants_refill()) this->refill(nullptr, std::chrono::steady_clock::now(), orders);
         if constexpr (P::is_keyed) this->settle_tenancy(orders);
         settle_gate(orders);
+        settle_line();
         tell_of_room(orders);
         settle_end(orders);
         if constexpr (P::is_keyed) this->end_tenancy(is_over(), orders);
@@ -155,6 +156,13 @@ private:
             // Something is parked: it is aged from now on, or goes because it is one too many.
             this->trim(orders);
         }
+    }
+
+    /// Invariant 5. These policies look at who waits, or at the time, whenever one comes or goes.
+    void settle_line() noexcept {
+        constexpr bool may_stand = !P::shares && !P::sheds && !P::is_keyed;
+        if constexpr (may_stand)
+            this->stands_.store(queue_.waiting() > 0 && patience_ == patience_.zero(), std::memory_order_relaxed);
     }
 
     /// Those who wait, as handlers, for no more to be open than may be.

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <atomic>
 #include <boost/intrusive/list.hpp>
 #include <chrono>
 #include <cstddef>
@@ -28,8 +27,7 @@ public:
 
     bool empty() const noexcept { return connecting_.empty() && waiting_.empty(); }
     std::size_t connecting() const noexcept { return connecting_.size(); }
-    /// Without the mutex: a hint.
-    std::size_t waiting() const noexcept { return how_many_wait_.load(std::memory_order_relaxed); }
+    std::size_t waiting() const noexcept { return waiting_.size(); }
 
     /// The next to be served: who asked first.
     Waiter& front() noexcept {
@@ -68,7 +66,8 @@ public:
 
     /// From one place to another, where it stands by its number.
     void move(Waiter& waiter, Place to) noexcept {
-        take_out(waiter, list(waiter.place));
+        auto& from = list(waiter.place);
+        from.erase(from.iterator_to(waiter));
         insert(waiter, to);
     }
 
@@ -78,7 +77,8 @@ public:
     }
 
     void remove(Waiter& waiter) noexcept {
-        take_out(waiter, list(waiter.place));
+        auto& from = list(waiter.place);
+        from.erase(from.iterator_to(waiter));
         deadlines_.erase(waiter);
         waiter.place = Place::nowhere;
     }
@@ -86,7 +86,7 @@ public:
     /// Takes out the first that may not open now.
     Waiter& pop_waiting() noexcept {
         Waiter& waiter = waiting_.front();
-        take_out(waiter, waiting_);
+        waiting_.pop_front();
         deadlines_.erase(waiter);
         waiter.place = Place::nowhere;
         return waiter;
@@ -139,15 +139,7 @@ private:
         while (at != to.begin() && std::prev(at)->ticket > waiter.ticket) --at;
         to.insert(at, waiter);
         waiter.place = place;
-        if (place == Place::waiting) note_waiting();
     }
-
-    void take_out(Waiter& waiter, List& from) noexcept {
-        from.erase(from.iterator_to(waiter));
-        if (&from == &waiting_) note_waiting();
-    }
-
-    void note_waiting() noexcept { how_many_wait_.store(waiting_.size(), std::memory_order_relaxed); }
 
     List& list(Place place) noexcept {
         switch (place) {
@@ -161,7 +153,6 @@ private:
 
     List connecting_;
     List waiting_;
-    std::atomic<std::size_t> how_many_wait_{0};  // also read without the mutex
     List preparing_;
     List draining_;
     List shrinking_;
