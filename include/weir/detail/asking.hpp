@@ -54,9 +54,9 @@ protected:
     Answer ask(Waiter& waiter, Manner manner, Where where, Vigil* vigil = nullptr) {
         Told told = P::Trace::is_traced || vigil ? Told::no : Told::yes;
         for (;;) {
-            if (told == Told::yes && manner != Manner::tries && this->arbiter_.join_line(waiter))
-                return Answer::in_line;
-            Answer const answer = ask_once(waiter, manner, told, where);
+            bool const may_join = told == Told::yes && manner != Manner::tries;
+            Answer answer = may_join ? this->arbiter_.join_line(waiter) : Answer::ask_again;
+            if (answer == Answer::ask_again) answer = ask_once(waiter, manner, told, where);
             if (answer == Answer::would_wait) {
                 if (!vigil || !linger(waiter.deadline, *std::exchange(vigil, nullptr))) {
                     if constexpr (P::Trace::is_traced) this->call(this->means_->options.trace.before_enqueue);

@@ -1,6 +1,8 @@
 #pragma once
 // What most steps are of a pool that is short of resources.
 
+#include <utility>
+#include <weir/detail/answer.hpp>
 #include <weir/detail/recent_time.hpp>
 #include <weir/detail/steps.hpp>
 
@@ -20,17 +22,21 @@ public:
     using typename Base::Options;
     using typename Base::time_point;
 
-    /// Joins the line: false, and nothing done, when there is more to decide. Else he may be served and gone, and the core
-    /// with him.
-    bool join_line(Waiter& waiter) noexcept {
-        if (!stands()) return false;  // a hint, without the mutex
-        auto const now = waiter.asked == time_point{} ? std::chrono::steady_clock::now() : waiter.asked;
+    /// Joins the line, if one more may: then he may be served and gone, and the core with him. To ask again means that
+    /// there is more to decide, and nothing has been done.
+    Answer join_line(Waiter& waiter) noexcept {
+        if (!stands()) return Answer::ask_again;  // a hint, without the mutex
+        if (waiter.asked == time_point{}) waiter.asked = std::chrono::steady_clock::now();
         std::lock_guard const lock{this->mutex_};
-        if (!has_only_to_wait(waiter, now)) return false;
+        if (!has_only_to_wait(waiter)) return Answer::ask_again;
+        if (!ledger_.may_wait(queue_.waiting())) {
+            ++ledger_.counts.rejected;
+            return Answer::rejected;
+        }
         waiter.summoned = false;  // he may come again, from having been told
         queue_.join(waiter, Waiter::Place::waiting);
-        this->note_wait(waiter, now);
-        return true;
+        this->note_wait(waiter, std::exchange(waiter.asked, {}));
+        return Answer::in_line;
     }
 
     /// Hands a resource whose lease has ended to the first in line: he is to be delivered to, and keeps the core until
@@ -60,9 +66,10 @@ protected:
 private:
     bool stands() const noexcept { return this->stands_.load(std::memory_order_relaxed); }
 
-    bool has_only_to_wait(Waiter const& waiter, time_point now) const noexcept {
-        return stands() && !closed_ && !waiter.owed && waiter.deadline > now && waiter.deadline >= this->alarm_at_ &&
-               ledger_.may_wait(queue_.waiting());
+    bool has_only_to_wait(Waiter const& waiter) const noexcept {
+        // A thread watches its time itself.
+        bool const needs_alarm = waiter.kind == Waiter::Kind::handler && waiter.deadline < this->alarm_at_;
+        return stands() && !closed_ && !waiter.owed && waiter.deadline > waiter.asked && !needs_alarm;
     }
 
     bool has_only_to_be_handed_on(SlotBase const& slot, time_point now) noexcept {
