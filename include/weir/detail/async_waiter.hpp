@@ -256,7 +256,7 @@ private:
         NodeAllocator const allocator{allocator_of(handler_)};
         struct Taken {
             Handler handler;
-            decltype(Result::of(*core_, *this)) result;
+            decltype(Result::of(std::declval<Core&>(), std::declval<AsyncWaiter&>())) result;
         } taken{std::move(handler_), Result::of(*core_, *this)};
         destroy(allocator);
         return taken;
