@@ -3,7 +3,7 @@
 
 #include <mutex>
 
-#if defined(__linux__)
+#if defined(__linux__) && !defined(WEIR_STD_MUTEX)
 #include <array>
 #include <atomic>
 #include <cerrno>
@@ -20,7 +20,7 @@
 
 namespace weir::detail {
 
-#if defined(__linux__)
+#if defined(__linux__) && !defined(WEIR_STD_MUTEX)
 
 /// To lock it is one exchange, to unlock it a plain store: half of what `std::mutex` costs where nobody is in the way (5 ns
 /// in place of 12).
@@ -38,6 +38,9 @@ namespace weir::detail {
 /// looks again. Libraries that do not share the table use that of the one which made the mutex.
 ///
 /// Where the system has no such fence, or forbids it, one who was missed in that instant sleeps for a millisecond.
+///
+/// Programs that define WEIR_STD_MUTEX, in all that includes weir, have `std::mutex` in its place, which tools know that
+/// watch locks.
 class Mutex {
 public:
     // Early: where many threads run the system takes milliseconds to prepare for that fence.
