@@ -74,10 +74,6 @@ public:
     /// Whether somebody or something is to be seen to. A hint: `park` finds out by itself.
     bool would_refuse() const noexcept { return this->store_.shut(); }
 
-    /// Whether to look for an idle one without the mutex may be of use. Behind a gate that is shut there is none as a rule;
-    /// but it may be shut all the time, or something be parked there for those with patience.
-    bool is_worth_a_look() const noexcept { return !would_refuse() || !this->idle_.keeps_all() || has_patience(); }
-
     /// Nothing is idle and nobody is in line.
     bool is_quiet() const noexcept { return this->store_.size() == 0 && !this->store_.shut(); }
 

@@ -54,7 +54,7 @@ public:
 
     /// The same for who may join the line at once.
     Slot<Conn>* take_unless_in_vain(Wish wish, Where stale) noexcept {
-        return this->arbiter_.is_worth_a_look() ? take(wish, stale) : nullptr;
+        return this->arbiter_.stands() ? nullptr : take(wish, stale);
     }
 
     /// The same in two steps. What was popped keeps the core, also for who does not.

@@ -145,8 +145,11 @@ protected:
     }
 
     [[gnu::noinline]] void give_back_slowly(Resource& slot) noexcept {
-        if (arbiter_.would_refuse()) return come_back(slot, Where::here);
-        if constexpr (P::Trace::is_traced) call(means_->options.trace.before_idle_push);
+        if (arbiter_.stands()) return come_back(slot, Where::here);
+        if constexpr (P::Trace::is_traced) {
+            if (arbiter_.would_refuse()) return come_back(slot, Where::here);
+            call(means_->options.trace.before_idle_push);
+        }
         if (SlotBase* const left = arbiter_.park(slot)) come_back(*left, Where::here, Told::yes);
     }
 

@@ -22,10 +22,14 @@ public:
     using typename Base::Options;
     using typename Base::time_point;
 
+    /// Whether it does. A hint without the mutex, and one that costs processors nothing that do not wait for each other: the
+    /// store's own words are what they exchange.
+    bool stands() const noexcept { return this->stands_.load(std::memory_order_relaxed); }
+
     /// Joins the line, if one more may: then he may be served and gone, and the core with him. To ask again means that
     /// there is more to decide, and nothing has been done.
     Answer join_line(Waiter& waiter) noexcept {
-        if (!stands()) return Answer::ask_again;  // a hint, without the mutex
+        if (!stands()) return Answer::ask_again;
         if (waiter.asked == time_point{}) waiter.asked = std::chrono::steady_clock::now();
         std::lock_guard const lock{this->mutex_};
         if (!has_only_to_wait(waiter)) return Answer::ask_again;
@@ -64,8 +68,6 @@ protected:
     ~StandingLine() = default;
 
 private:
-    bool stands() const noexcept { return this->stands_.load(std::memory_order_relaxed); }
-
     bool has_only_to_wait(Waiter const& waiter) const noexcept {
         // A thread watches its time itself.
         bool const needs_alarm = waiter.kind == Waiter::Kind::handler && waiter.deadline < this->alarm_at_;
