@@ -160,9 +160,12 @@ private:
 
     /// Invariant 5. These policies look at who waits, or at the time, whenever one comes or goes.
     void settle_line() noexcept {
-        constexpr bool may_stand = !P::shares && !P::sheds && !P::is_keyed;
-        if constexpr (may_stand)
-            this->stands_.store(queue_.waiting() > 0 && patience_ == patience_.zero(), std::memory_order_relaxed);
+        if constexpr (!P::shares && !P::sheds && !P::is_keyed) {
+            bool const stands = queue_.waiting() > 0 && patience_ == patience_.zero();
+            // Written when it changes only: the fast paths read what lies beside it.
+            if (stands != this->stands_.load(std::memory_order_relaxed))
+                this->stands_.store(stands, std::memory_order_relaxed);
+        }
     }
 
     /// Those who wait, as handlers, for no more to be open than may be.
